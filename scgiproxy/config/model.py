@@ -1,0 +1,119 @@
+"""What a configuration means, as frozen data. The running objects are built from it elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from scgiproxy.errors import Problem
+from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.rules.mapping import Alias, Mount
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.settings import ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something was written: the file, and its line from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class SectionKind(Enum):
+    DIRECTORY = "Directory"
+    PROXY = "Proxy"
+    LOCATION = "Location"
+    LOCATION_MATCH = "LocationMatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One `<Location>`, `<LocationMatch>`, `<Proxy>` or `<Directory>` section.
+
+    `pattern` is a literal prefix, or a compiled expression (LocationMatch, ``~``, and wildcards,
+    which are translated when loaded). `values` has only what the section says, by the field names
+    of `rules.settings.Settings`.
+    """
+
+    kind: SectionKind
+    pattern: bytes | re.Pattern[bytes]
+    values: Mapping[str, Any]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A `Listen` line: address and port (address empty: all), or a Twisted endpoint string."""
+
+    position: Position
+    address: str = ""
+    port: int = 0
+    endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """One address of a `<VirtualHost>` line; None is ``*`` (any)."""
+
+    address: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """One `<VirtualHost>`, with the main server's values merged in; or the main server itself.
+
+    `base` is what is said per directory outside any section (by field names of `Settings`);
+    `sections` and `mounts` have the main server's first, then this host's, in file order.
+    """
+
+    position: Position
+    addresses: tuple[HostAddress, ...]
+    server: ServerSettings
+    base: Mapping[str, Any]
+    sections: tuple[Section, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    aliases: tuple[Alias, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One BalancerMember."""
+
+    url: BackendUrl
+    settings: BackendSettings
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """One ``balancer://name``. `max_attempts` is additional tries; None is members less one."""
+
+    name: str
+    members: tuple[Member, ...]
+    method: str = "byrequests"
+    timeout: float = 0.0
+    max_attempts: int | None = None
+    force_recovery: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration that loaded without an error. `notes` are warnings and remarks."""
+
+    listeners: tuple[Listener, ...]
+    main: VirtualHost
+    virtual_hosts: tuple[VirtualHost, ...]
+    balancers: Mapping[str, Balancer]
+    server_tokens: str = "Full"
+    log_level: str = "warn"
+    error_log: str | None = None
+    notes: tuple[Problem, ...] = ()

@@ -1,0 +1,198 @@
+"""Every error of the package, in one tree.
+
+::
+
+    ScgiProxyError
+     +-- ClientError             what a client sent, or did not send
+     |    +-- BadRequest         400  malformed; nothing of it reaches a backend
+     |    +-- NotFound           404
+     |    +-- Forbidden          403
+     |    +-- BodyTooLarge       413
+     |    +-- TargetTooLong      414
+     |    +-- ExpectationFailed  417
+     |    +-- HeadersTooLarge    431
+     |    +-- NotImplementedHere 501
+     |    +-- ClientGone         499  never sent: there is nobody to send it to
+     +-- BackendError            what a backend did, or did not do
+     |    +-- Unavailable        503  no backend could be used: `reasons` says why, one by one
+     |    +-- ConnectFailed      503
+     |    +-- QueueTimeout       503  no free slot in time (`max`, `acquire`)
+     |    +-- SendFailed         502  the backend stopped reading before it answered
+     |    +-- HeadTimeout        504  no complete response head in time
+     |    +-- BodyTimeout        504  too long between two pieces of the body
+     |    +-- BadResponse        502  bytes that are no CGI response
+     |    +-- TruncatedResponse  502  closed before the end
+     +-- GatewayError            500  what the gateway itself could not do (full disk, redirect loop)
+     +-- ConfigError             a configuration file: `problems` holds every one
+
+Each class has a status hint, for who must answer, and a log key, for who greps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ScgiProxyError(Exception):
+    """The root of the tree. `status` is the HTTP status to answer with; `log_key` is stable."""
+
+    status: ClassVar[int] = 500
+    log_key: ClassVar[str] = "gateway.error"
+
+
+class ClientError(ScgiProxyError):
+    """The client's fault. No backend is counted as failed for one of these."""
+
+    status = 400
+    log_key = "client.error"
+
+
+class BadRequest(ClientError):
+    """A malformed request (RFC 9112 section 3)."""
+
+    log_key = "client.bad_request"
+
+
+class NotFound(ClientError):
+    status = 404
+    log_key = "client.not_found"
+
+
+class Forbidden(ClientError):
+    status = 403
+    log_key = "client.forbidden"
+
+
+class BodyTooLarge(ClientError):
+    """The body is over ``LimitRequestBody`` bytes."""
+
+    status = 413
+    log_key = "client.body_too_large"
+
+
+class TargetTooLong(ClientError):
+    """The request line is over ``LimitRequestLine`` bytes."""
+
+    status = 414
+    log_key = "client.target_too_long"
+
+
+class ExpectationFailed(ClientError):
+    """An ``Expect`` other than ``100-continue`` (RFC 9110 section 10.1.1)."""
+
+    status = 417
+    log_key = "client.expectation_failed"
+
+
+class HeadersTooLarge(ClientError):
+    """Over ``LimitRequestFields`` fields, or one over ``LimitRequestFieldSize`` bytes."""
+
+    status = 431
+    log_key = "client.headers_too_large"
+
+
+class NotImplementedHere(ClientError):
+    """A method, a transfer coding or an HTTP version this server does not know."""
+
+    status = 501
+    log_key = "client.not_implemented"
+
+
+class ClientGone(ClientError):
+    """The client left before its answer was complete. 499 is for the log only."""
+
+    status = 499
+    log_key = "client.gone"
+
+
+class BackendError(ScgiProxyError):
+    """The backend's fault."""
+
+    status = 502
+    log_key = "backend.error"
+
+
+class ConnectFailed(BackendError):
+    """No connection to the backend: refused, missing socket, no permission, too slow."""
+
+    status = 503
+    log_key = "backend.connect"
+
+
+class QueueTimeout(BackendError):
+    """No free slot within ``acquire``. The backend is busy, not faulty."""
+
+    status = 503
+    log_key = "backend.queue"
+
+
+class Unavailable(BackendError):
+    """No backend could be used; `reasons` has one error for each that was tried."""
+
+    status = 503
+    log_key = "backend.unavailable"
+
+    def __init__(self, message: str, reasons: Sequence[Exception] = ()) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+
+
+class SendFailed(BackendError):
+    """The backend closed while the request was still being sent, and had not answered."""
+
+    log_key = "backend.send"
+
+
+class HeadTimeout(BackendError):
+    status = 504
+    log_key = "backend.head_timeout"
+
+
+class BodyTimeout(BackendError):
+    status = 504
+    log_key = "backend.body_timeout"
+
+
+class BadResponse(BackendError):
+    """The backend's bytes are no CGI response (RFC 3875 section 6)."""
+
+    log_key = "backend.bad_response"
+
+
+class TruncatedResponse(BackendError):
+    """The backend closed before the end of its head, or short of its Content-Length."""
+
+    log_key = "backend.truncated"
+
+
+class GatewayError(ScgiProxyError):
+    """The gateway could not do its own part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to tell the author of a configuration file.
+
+    `file` and `line` (1-based, the last physical line of a continued directive) say where;
+    `is_error` is False for a warning or a note.
+    """
+
+    file: str
+    line: int
+    message: str
+    is_error: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class ConfigError(ScgiProxyError):
+    """A configuration that cannot be used. `problems` has every problem, in file order."""
+
+    log_key = "config.error"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

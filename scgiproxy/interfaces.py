@@ -1,0 +1,111 @@
+"""The seams of the package, each an Interface.
+
+Bytes are as on the wire; times are seconds as float. A method that can fail says here what it
+raises, and what happens when it is called too early or too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocol
+from twisted.plugin import IPlugin
+from twisted.web.resource import IResource
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scgiproxy.errors import BackendError
+
+
+class IGatewayRequest(IConsumer):
+    """One HTTP request, as whatever answers it sees it (an exchange, a file, an error page).
+
+    The order is: `send_head` once, `write` any number of times, then `finish` or `abort`. Once the
+    client has gone every one of them does nothing, so nobody needs to ask first. It is an
+    `IConsumer`: a producer registered here is paused while the client does not read.
+    """
+
+    method: bytes = Attribute("The method as sent, such as ``GET``.")
+    is_http11: bool = Attribute("False for HTTP/1.0, which knows no chunked coding.")
+    head_sent: bool = Attribute("True once `send_head` was called: too late for an error page.")
+    gone: bool = Attribute("True once the client has left, or the answer was aborted.")
+
+    def header(name: bytes) -> bytes | None:
+        """The request header of that lower-case name, repeated ones joined; None if absent."""
+
+    def send_head(
+        status: int, reason: bytes | None, headers: list[tuple[bytes, bytes]], length: int | None
+    ) -> None:
+        """Begin the answer.
+
+        `reason` None means the standard phrase. `headers` has no framing header: `length` (bytes
+        of the body) is announced, or None lets the request choose chunked coding or closing. For
+        HEAD, 204 and 304 nothing that is written afterwards is sent. Date and Server are added
+        when missing. The head leaves with the first body bytes, or at the next turn at the latest.
+        """
+
+    def write(data: bytes) -> None:
+        """Send body bytes; never more than `length` in all."""
+
+    def finish() -> None:
+        """End a complete answer. Short of `length` bytes it is an `abort`."""
+
+    def abort(reason: Exception) -> None:
+        """End an answer that cannot be completed so that the client sees it is not whole.
+
+        Before `send_head` it just closes the connection.
+        """
+
+    def on_gone(callback: Callable[[], None]) -> None:
+        """Call `callback` once if the client leaves (or the answer is aborted) before `finish`.
+
+        Called in the turn that notices it; at once if it has gone already.
+        """
+
+
+class IDeadline(Interface):
+    """Something with a point in time after which it must not go on. See `wire.deadline`."""
+
+    deadline: float = Attribute("Seconds on the reactor's clock; may move while it is watched.")
+
+    def deadline_passed() -> None:
+        """Called once, at most one resolution step after `deadline`; it is watched no longer."""
+
+
+class ICall(Interface):
+    """Somebody who needs a connection to a backend; told by the pool how that went.
+
+    Exactly one of `connected` and `dispatch_failed` is called, unless the dispatch is cancelled.
+    """
+
+    def connected(backend: object, address: IAddress) -> IProtocol:
+        """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it."""
+
+    def dispatch_failed(error: BackendError) -> None:
+        """No connection could be had; `Unavailable.reasons` says why, backend by backend."""
+
+
+class IBalancingMethod(IPlugin):
+    """An lbmethod: how the next member of a balancer is chosen.
+
+    The built-in ones are in `pool.balance`; a plugin is found by its `name`.
+    """
+
+    name: str = Attribute("The word after ``lbmethod=``.")
+
+    def choose(candidates: Sequence[object]) -> object:
+        """Pick one of the usable `pool.backend.Backend` objects (at least one), and account it."""
+
+
+class IResourcePlugin(IPlugin):
+    """A named Resource for ``SetHandler NAME``. Register an instance under ``twisted/plugins/``."""
+
+    name: str = Attribute("The word after SetHandler.")
+
+    def resource(settings: object) -> IResource:
+        """The resource for a section with these `rules.settings.Settings`; called when the
+        configuration is loaded, once for each place. Raises ValueError with a sentence for the
+        user if the settings do not suit it."""

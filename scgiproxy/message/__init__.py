@@ -1,0 +1,1 @@
+"""HTTP and CGI rules, without I/O."""

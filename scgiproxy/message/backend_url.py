@@ -1,0 +1,121 @@
+"""Backend addresses, as written in a configuration or in an agent's URL.
+
+`parse_backend_url` reads the forms of Apache (mod_proxy_scgi, ProxyPass) and the ones found in the
+wild; the result says where to connect and which path the backend is mounted at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_PORT = 4000
+"""mod_proxy_scgi's default; a convention of Apache, not of the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host (a name, or an address without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A UNIX socket's path; with a leading ``@`` it is an abstract one."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUrl:
+    """One backend, or one balancer.
+
+    - `address` is None for ``balancer://NAME``, and then `balancer` is NAME in lower case.
+    - `path` is what follows the authority, as written (may be empty), in bytes.
+    - `label` is the URL as the user knows it, for logs and BALANCER_WORKER_NAME.
+    - `note` is a hint for the configuration check, empty if there is none.
+    """
+
+    address: Address | None
+    path: bytes
+    label: str
+    balancer: str = ""
+    note: str = ""
+
+
+def parse_backend_url(text: str) -> BackendUrl:
+    """Read ``scgi://host[:4000]/path``, ``unix:/path|scgi://name/path``, ``balancer://name/path``.
+
+    Also ``scgi:///path/to.sock`` (a UNIX socket, with a note), ``scgi://[::1]:4000/``; a user part
+    is dropped as Apache does; the host is lower-cased. Raises ValueError with a sentence that says
+    what was expected. (mod_proxy_scgi, canonicalisation.)
+    """
+    if text.lower().startswith("unix:"):
+        return _parse_unix(text)
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator:
+        raise ValueError(f"{text!r} is no URL; expected scgi://host:port/path")
+    if scheme == "balancer":
+        name, slash, path = rest.partition("/")
+        if not name:
+            raise ValueError("a balancer needs a name: balancer://name/")
+        return BackendUrl(None, _bytes(slash + path), text, balancer=name.lower())
+    if scheme != "scgi":
+        raise ValueError(f"scheme {scheme!r} is not served here; expected scgi:// or balancer://")
+    authority, slash, path = rest.partition("/")
+    if not authority:
+        if not path:
+            raise ValueError("no host in 'scgi://'; expected scgi://host:port/path")
+        note = f"{text} is taken as a UNIX socket; Apache writes it unix:/{path}|scgi://localhost"
+        return BackendUrl(UnixAddress("/" + path), b"", text, note=note)
+    host, port = split_authority(authority.rpartition("@")[2])
+    return BackendUrl(TcpAddress(host, port), _bytes(slash + path), text)
+
+
+def split_authority(authority: str) -> tuple[str, int]:
+    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` to host and port (default 4000)."""
+    if authority.startswith("["):
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"malformed IPv6 address in {authority!r}; expected [::1]:port")
+        port = rest[1:]
+    else:
+        host, _, port = authority.partition(":")
+    if not host:
+        raise ValueError(f"no host in {authority!r}")
+    if not port:
+        return host.lower(), DEFAULT_PORT
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(
+            f"port {port!r} of {authority!r} is no number from 1 to 65535"
+            " (do both paths of the mount end in a slash, or neither?)"
+        )
+    return host.lower(), int(port)
+
+
+def _parse_unix(text: str) -> BackendUrl:
+    path, bar, label = text[len("unix:") :].partition("|")
+    if not path:
+        raise ValueError("no socket path after 'unix:'; expected unix:/path|scgi://name/")
+    if len(path.encode()) > 107:
+        raise ValueError(f"the socket path {path!r} is over 107 bytes, the system's limit")
+    scheme, separator, rest = label.partition("://")
+    if bar and scheme.lower().rstrip(":") != "scgi":
+        raise ValueError(f"expected scgi://name/ after the bar of {text!r}")
+    _, slash, url_path = rest.partition("/") if separator else ("", "", "")
+    return BackendUrl(UnixAddress(path), _bytes(slash + url_path), text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

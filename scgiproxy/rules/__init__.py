@@ -1,0 +1,1 @@
+"""What the directives mean: values and pure functions over them, without I/O."""

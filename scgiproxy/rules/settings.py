@@ -1,0 +1,125 @@
+"""What the configuration says, as values: for one request and for one server.
+
+The directive table (`config.directives`) fills these; the names of the fields of `Settings` are
+the keys under which it stores what a section says. Nothing here changes after loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from scgiproxy.rules.access import Requirement
+from scgiproxy.rules.environment import EnvironmentRule
+from scgiproxy.rules.headers import HeaderEdit
+from scgiproxy.rules.mapping import Mount
+from scgiproxy.rules.rewriting import CookieRule, ReverseRule
+
+GIB = 1 << 30
+
+
+class ErrorDocumentKind(Enum):
+    TEXT = "text"
+    LOCAL = "local"
+    """A path of this server: an internal GET redirect that keeps the status."""
+    REDIRECT = "redirect"
+    """A full URL: 302 to there."""
+    DEFAULT = "default"
+    """The gateway's own page, over one that an outer section set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDocument:
+    kind: ErrorDocumentKind
+    value: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """AuthType Basic, AuthName, AuthUserFile."""
+
+    realm: bytes
+    user_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the merged sections say for one request ("per-directory" in Apache's words)."""
+
+    access: Requirement | None = None
+    """Require and its containers, Order/Allow/Deny; None lets everyone in."""
+    auth: BasicAuth | None = None
+    cgi_pass_auth: bool = False
+    limit_request_body: int = GIB
+    """Bytes; 0 is no limit."""
+    error_documents: Mapping[int, ErrorDocument] = field(default_factory=dict)
+    set_env_if: tuple[EnvironmentRule, ...] = ()
+    """SetEnvIf and kin inside a section; those at server level are in `ServerSettings`."""
+    set_env: tuple[EnvironmentRule, ...] = ()
+    """SetEnv, PassEnv, UnsetEnv in order."""
+    request_headers: tuple[HeaderEdit, ...] = ()
+    response_headers: tuple[HeaderEdit, ...] = ()
+    handler: str | None = None
+    """SetHandler's plugin name; ``proxy:URL`` is turned into `proxy` by the loader."""
+    proxy: Mount | None = None
+    """ProxyPass inside a Location, or SetHandler proxy:URL."""
+    reverse: tuple[ReverseRule, ...] = ()
+    reverse_cookie_domains: tuple[CookieRule, ...] = ()
+    reverse_cookie_paths: tuple[CookieRule, ...] = ()
+    error_override: frozenset[int] = frozenset()
+    """Statuses of a backend that are replaced by the gateway's page; empty is Off."""
+    add_forwarded_headers: bool = False
+    """ProxyAddHeaders On, written out (unset adds nothing, as Apache does for SCGI)."""
+    internal_redirect: bytes | None = b"location"
+    """Lower-case name of the header that redirects; None is Off."""
+    sendfile: bytes | None = None
+    """Lower-case name of the header that names a file; None is Off."""
+    sendfile_roots: tuple[str, ...] = ()
+    """XSendFilePath; empty means DocumentRoot."""
+
+
+class CanonicalName(Enum):
+    OFF = "off"
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """CustomLog: a file and a format, `common` or `combined`."""
+
+    path: str
+    format: str = "combined"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What one virtual host (or the main server) says outside sections. Times in seconds."""
+
+    name: bytes = b""
+    port: int | None = None
+    """Of ServerName, when it is written there."""
+    scheme: bytes = b"http"
+    aliases: tuple[bytes, ...] = ()
+    admin: bytes = b"[no address given]"
+    canonical_name: CanonicalName = CanonicalName.OFF
+    document_root: str | None = None
+    timeout: float = 60.0
+    proxy_timeout: float | None = None
+    """None: `timeout`."""
+    keep_alive: bool = True
+    keep_alive_timeout: float = 5.0
+    max_keep_alive_requests: int = 100
+    """0 is no limit."""
+    limit_request_line: int = 8190
+    limit_request_fields: int = 100
+    """0 is no limit."""
+    limit_request_field_size: int = 8190
+    limit_internal_recursion: int = 10
+    encoded_slashes: str = "off"
+    """AllowEncodedSlashes: off, on or nodecode."""
+    environment: tuple[EnvironmentRule, ...] = ()
+    """SetEnvIf, BrowserMatch at server level; they run before the target is mapped."""
+    log_level: str = "warn"
+    error_log: str | None = None
+    access_logs: tuple[AccessLog, ...] = ()

@@ -1,0 +1,1 @@
+"""The model becomes running parts: pools, resource tree, sites, listeners."""

@@ -1,0 +1,1 @@
+"""The layer that knows twisted.web: channel, request, site, mounts, exchange, files."""

@@ -1,0 +1,1 @@
+"""Twisted protocols over the codec: client, dialer, body sources, agent, server."""

@@ -1,0 +1,67 @@
+"""Fixtures every test runs under."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.base import DelayedCall
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+
+DelayedCall.debug = False
+
+
+class LoggedErrors(list[LogEvent]):
+    """The error events a test has logged. A test that means to log one clears it with `flush`."""
+
+    def flush(self) -> list[LogEvent]:
+        """Hand over what was logged so far, and forget it. Collects garbage first, so that a
+        Deferred's unhandled failure is seen."""
+        gc.collect()
+        events = list(self)
+        self.clear()
+        return events
+
+
+@pytest.fixture(autouse=True)
+def logged_errors() -> Iterator[LoggedErrors]:
+    """Fail a test that leaves an error in the log: pytest-twisted would let it pass."""
+    events = LoggedErrors()
+
+    def observe(event: LogEvent) -> None:
+        if event.get("isError") or event.get("log_level") in (LogLevel.error, LogLevel.critical):
+            events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield events
+        left = events.flush()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    if left:
+        shown = []
+        for event in left:
+            failure = event.get("log_failure")
+            shown.append(failure.getTraceback() if failure else str(event.get("log_format")))
+        pytest.fail("errors were logged:\n" + "\n".join(shown))
+
+
+@pytest.fixture(autouse=True)
+def clean_reactor() -> Iterator[None]:
+    """Fail a test that leaves a delayed call or a socket in the reactor."""
+    from twisted.internet import reactor
+
+    before_calls = set(reactor.getDelayedCalls())
+    before_readers = set(reactor.getReaders()) | set(reactor.getWriters())
+    yield
+    calls = [c for c in reactor.getDelayedCalls() if c not in before_calls and c.active()]
+    readers = (set(reactor.getReaders()) | set(reactor.getWriters())) - before_readers
+    readers = {r for r in readers if type(r).__name__ not in ("_SIGCHLDWaker", "_UnixWaker")}
+    for call in calls:
+        call.cancel()
+    for reader in readers:
+        reactor.removeReader(reader)
+        reactor.removeWriter(reader)
+    if calls or readers:
+        pytest.fail(f"left in the reactor: {calls} {readers}")
