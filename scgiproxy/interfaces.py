@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress, IConsumer, IProtocol
 from twisted.plugin import IPlugin
-from twisted.web.resource import IResource
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from twisted.web.resource import IResource
 
     from scgiproxy.errors import BackendError
 
