@@ -1,0 +1,56 @@
+"""What the tests with real servers share: the output of servers is shown with a failed test, and
+a traceback in a gateway's log fails it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.gateway import Gateway
+from tests.e2e.processes import ended, running
+from tests.e2e.scripted import ScriptedBackend
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for process in running + ended:
+            report.sections.append((f"output of {process.name}", process.said()))
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_traceback() -> Iterator[None]:
+    """Look into the log of every running gateway after each test."""
+    ended.clear()
+    yield
+    for process in running:
+        if isinstance(process, Gateway):
+            process.check_log()
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[[str], Gateway]]:
+    """A function that starts a gateway with a configuration; it is stopped after the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(text: str) -> Gateway:
+            nonlocal count
+            count += 1
+            return stack.enter_context(Gateway(tmp_path, text, f"gateway{count}"))
+
+        yield start
+
+
+@pytest.fixture
+def backend() -> Iterator[ScriptedBackend]:
+    """A scripted SCGI backend on a free port."""
+    with ScriptedBackend() as scripted:
+        yield scripted

@@ -1,0 +1,101 @@
+"""The gateway as a subprocess: `twistd -n scgiproxy --config FILE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.e2e.processes import Process, free_port
+
+_TROUBLE = (
+    "Traceback (most recent call last)",
+    "Unhandled error",
+    "Unhandled Error",
+    "--- <exception caught here> ---",
+)
+
+
+def twistd() -> Path:
+    """The `twistd` script of the running interpreter."""
+    return Path(sys.executable).parent / "twistd"
+
+
+class Gateway(Process):
+    """A gateway with a configuration of its own, listening on a free port of 127.0.0.1.
+
+    The configuration is `text` with ``Define PORT`` and, unless it has a Listen line of its own,
+    ``Listen 127.0.0.1:${PORT}`` before it. `check_log` fails the test when a traceback was logged
+    since the last call; leaving the context calls it too.
+    """
+
+    def __init__(self, folder: Path, text: str, name: str = "gateway") -> None:
+        self.port = free_port()
+        self.config = folder / f"{name}.conf"
+        lines = [f"Define PORT {self.port}"]
+        if not any(line.lower().split()[:1] == ["listen"] for line in text.splitlines()):
+            lines.append("Listen 127.0.0.1:${PORT}")
+        self.config.write_text("\n".join([*lines, text, ""]))
+        self.log = folder / f"{name}.log"
+        self._checked: dict[Path, int] = {}
+        command: list[str | Path] = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}"]
+        command += ["scgiproxy", "--config", self.config]
+        super().__init__(name, command, folder, ("127.0.0.1", self.port))
+
+    @property
+    def http(self) -> tuple[str, int]:
+        """Where it listens."""
+        return ("127.0.0.1", self.port)
+
+    def logged(self) -> str:
+        """The whole log."""
+        return self.log.read_text(errors="backslashreplace") if self.log.exists() else ""
+
+    def said(self) -> str:
+        return f"{super().said()}\n{self.logged()[-8000:]}"
+
+    def resident(self) -> int:
+        """Bytes of memory in use now (VmRSS)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
+
+    def peak(self) -> int:
+        """The most bytes of memory in use since `forget_peak` (VmHWM)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let `peak` start again from the memory in use now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def check_log(self) -> None:
+        """Fail the test when the gateway has logged a traceback since the last call."""
+        new = ""
+        for file in (self.log, self.output):
+            text = file.read_text(errors="backslashreplace") if file.exists() else ""
+            new += text[self._checked.get(file, 0) :]
+            self._checked[file] = len(text)
+        if any(sign in new for sign in _TROUBLE):
+            pytest.fail(f"{self.name} logged a traceback:\n{new[-8000:]}")
+
+    def __enter__(self) -> Self:
+        if not twistd().exists():
+            pytest.fail(f"{twistd()} is missing: install Twisted into this environment")
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if kind is None:
+            self.check_log()
