@@ -1,0 +1,139 @@
+"""The request target: parsed once, into the one normal form that everything else uses.
+
+Routing, access rules and PATH_INFO all look at `Target.path`. What is refused here is never seen by
+any of them. (RFC 9112 section 3.2, RFC 3986 section 5.2.4; AllowEncodedSlashes.)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from scgiproxy.errors import BadRequest, NotFound
+from scgiproxy.message.headers import parse_host
+
+# Possessive, so that no target makes them go back. The plain one has nothing to decode or to
+# normalise: no `%`, no empty segment but the last, no segment that begins with a dot.
+_PLAIN = re.compile(
+    rb"(?=/)((?:/[^\x00-\x20\x7f#%?/.][^\x00-\x20\x7f#%?/]*+)*+/?)(?:(\?)([^\x00-\x20\x7f#]*+))?"
+)
+_FORBIDDEN = re.compile(rb"[\x00-\x20\x7f#]")
+_ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*)", re.IGNORECASE | re.DOTALL)
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_LEADING_SLASHES = re.compile(rb"/+")
+
+_LITERAL = "/~$-_.+!*'(),;:@&="
+
+
+class Target(NamedTuple):
+    """A request target.
+
+    - `raw`: as on the request line.
+    - `path`: decoded and normalised: begins with ``/``, no dot segments, no empty segments, no
+      control bytes. ``*`` for ``OPTIONS *``.
+    - `query`: as sent, without the question mark; `has_query` tells an empty one from none.
+    - `authority`: as sent, in absolute form; it stands in for Host (RFC 9112 section 3.2.2).
+    """
+
+    raw: bytes
+    path: bytes
+    query: bytes
+    authority: bytes | None
+    has_query: bool
+
+
+def parse_target(raw: bytes, method: bytes, encoded_slashes: str = "off") -> Target:
+    """Parse the target of a request line.
+
+    `encoded_slashes` is AllowEncodedSlashes: with "off" a ``%2F`` raises NotFound, with "on" it is
+    a slash like any other, with "nodecode" it stays as it was sent. Raises BadRequest for a form
+    that no server serves here, a malformed escape, a fragment, a blank, a control byte (sent, or
+    after decoding) and for dot segments that lead above the root.
+    """
+    plain = _PLAIN.fullmatch(raw)
+    if plain is not None and method != b"CONNECT":
+        path, question, query = plain.groups()
+        return Target(raw, path, query or b"", None, question is not None)
+    return _parse(raw, method, encoded_slashes)
+
+
+def _parse(raw: bytes, method: bytes, encoded_slashes: str) -> Target:
+    if method == b"CONNECT":
+        raise BadRequest("CONNECT is for forward proxies, and this is none")
+    forbidden = _FORBIDDEN.search(raw)
+    if forbidden is not None:
+        raise BadRequest(f"a request target cannot hold {forbidden[0]!r}: {raw[:80]!r}")
+    if raw == b"*":
+        if method != b"OPTIONS":
+            raise BadRequest("the target * is for OPTIONS only")
+        return Target(raw, b"*", b"", None, False)
+    authority = None
+    rest = raw
+    if not raw.startswith(b"/"):
+        absolute = _ABSOLUTE.fullmatch(raw)
+        if absolute is None:
+            raise BadRequest(f"expected a path or an http URL, got {raw[:80]!r}")
+        authority, rest = absolute.groups()
+        parse_host(authority)
+        if not rest and method == b"OPTIONS":
+            return Target(raw, b"*", b"", authority, False)
+    path, question, query = rest.partition(b"?")
+    return Target(raw, _normalise(path or b"/", encoded_slashes), query, authority, bool(question))
+
+
+def _normalise(path: bytes, encoded_slashes: str) -> bytes:
+    if b"%" in path:
+        path = _decode(path, encoded_slashes)
+    segments: list[bytes] = []
+    parts = path.split(b"/")
+    for segment in parts:
+        if segment == b"..":
+            if not segments:
+                raise BadRequest(f"the path leads above the root: {path[:80]!r}")
+            segments.pop()
+        elif segment not in (b"", b"."):
+            segments.append(segment)
+    if not segments:
+        return b"/"
+    ends_open = parts[-1] in (b"", b".", b"..")
+    return b"/%b%b" % (b"/".join(segments), b"/" if ends_open else b"")
+
+
+def _decode(path: bytes, encoded_slashes: str) -> bytes:
+    bad = _BAD_ESCAPE.search(path)
+    if bad is not None:
+        shown = path[bad.start() : bad.start() + 3]
+        raise BadRequest(f"expected two hexadecimal digits after the percent sign of {shown!r}")
+    if encoded_slashes != "on" and _ENCODED_SLASH.search(path):
+        if encoded_slashes == "off":
+            raise NotFound(f"an encoded slash in the path (AllowEncodedSlashes): {path[:80]!r}")
+        path = _ENCODED_SLASH.sub(lambda match: b"%25" + match[0][1:], path)
+    path = unquote_to_bytes(path)
+    control = _CONTROL.search(path)
+    if control is not None:
+        raise BadRequest(f"the path decodes to the control byte {control[0]!r}: {path[:80]!r}")
+    return path
+
+
+def encode_path(path: bytes) -> bytes:
+    """Percent-encode a decoded path as mod_proxy_scgi does when it canonicalises.
+
+    Kept are letters, digits and ``/~$-_.+!*'(),;:@&=``.
+    """
+    return quote_from_bytes(path, _LITERAL).encode("ascii")
+
+
+def parse_local_reference(value: bytes) -> bytes:
+    """The raw target, for `parse_target`, of an internal redirect to `value`.
+
+    Leading slashes are made one, so that no other host can be meant; a fragment is dropped; blanks
+    and control bytes are encoded. Raises ValueError if `value` does not begin with a slash.
+    (ProxySCGIInternalRedirect; RFC 3875 section 6.2.2.)
+    """
+    if not value.startswith(b"/"):
+        raise ValueError(f"a local reference begins with a slash, unlike {value[:80]!r}")
+    target = _LEADING_SLASHES.sub(b"/", value.partition(b"#")[0], count=1)
+    return _FORBIDDEN.sub(lambda match: b"%%%02X" % ord(match[0]), target)

@@ -1,0 +1,347 @@
+"""The CGI response (RFC 3875 section 6): bytes in, events out.
+
+An answer is a head, lines of ``Name: value`` up to an empty line, ended by LF or CRLF in any
+mixture, and a body. An HTTP status line may come first ("non-parsed header" programs write one).
+Every limit and every check of a backend's head is here; above, a head can be believed.
+
+Events are `ResponseHead`, then body pieces as plain `bytes` (an object around each would cost more
+than the rest of the body path), then `END`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse
+
+MAX_LENGTH = (1 << 63) - 1
+
+# A header line, or (third group) any other. Together they match every byte up to the last LF, so
+# that `findall` is the whole tokenizer. Possessive: no input makes it go back.
+_LINES = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n|([^\n]*+\n)"
+)
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r?\n")
+_STATUS = re.compile(rb"([0-9]{3})(?:[ \t]++(.*))?")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_ABSOLUTE_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+:")
+
+# Of these there can be only one: the last, as in Apache.
+_SINGLE = frozenset((b"content-type", b"location", b"etag", b"last-modified", b"content-range"))
+_SPECIAL = _SINGLE | {b"status", b"content-length", b"transfer-encoding"}
+
+BODILESS_STATUSES = frozenset((204, 304))
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """The head of an answer.
+
+    - `status` is 200 to 599. Without a Status it is 302 if Location is an absolute URL, else 200;
+      `explicit_status` tells the two apart.
+    - `reason` is the phrase as sent, None if there was none.
+    - `headers` in order, names as sent, values without blanks around; Status and Content-Length
+      are taken out.
+    - `content_length` in bytes, None if it was not said. For a HEAD request, 204 and 304 it is
+      only an announcement: no body follows.
+    """
+
+    status: int
+    reason: bytes | None
+    headers: list[tuple[bytes, bytes]]
+    content_length: int | None
+    explicit_status: bool
+
+
+class End(Enum):
+    """The one event of this type, `END`, closes a complete answer."""
+
+    END = "end"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+END: Final = End.END
+
+Event = ResponseHead | bytes | Literal[End.END]
+
+
+class ResponseState(Enum):
+    HEAD = "head"
+    BODY_LENGTH = "body of known length"
+    BODY_CLOSE = "body until close"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ResponseParser:
+    """Reads one answer, however it is cut into pieces, in time linear in its bytes.
+
+    - `body_expected`: False for the answer to a HEAD request.
+    - `max_head`: limit of the head in bytes, the empty line included; no more than that and one
+      piece is ever held.
+    - `max_lines`: limit of its lines, the empty one not counted.
+    """
+
+    __slots__ = (
+        "_body_expected",
+        "_content_length",
+        "_error",
+        "_head_size",
+        "_headers",
+        "_line_count",
+        "_max_head",
+        "_max_lines",
+        "_reason",
+        "_remaining",
+        "_single",
+        "_status",
+        "_tail",
+        "state",
+    )
+
+    def __init__(
+        self, *, body_expected: bool = True, max_head: int = 65536, max_lines: int = 200
+    ) -> None:
+        self.state = ResponseState.HEAD
+        self._body_expected = body_expected
+        self._max_head = max_head
+        self._max_lines = max_lines
+        self._tail: bytearray | None = None  # an unfinished line
+        self._head_size = 0  # bytes of the finished ones
+        self._line_count = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._single: dict[bytes, int] = {}
+        self._status: int | None = None
+        self._reason: bytes | None = None
+        self._content_length: int | None = None
+        self._remaining = 0
+        self._error: BackendError | None = None
+
+    def __repr__(self) -> str:
+        return f"<ResponseParser {self.state.value}>"
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes and return what they complete, maybe nothing.
+
+        Bytes after `END` are ignored. Raises BadResponse, and again if fed after that.
+        """
+        state = self.state
+        if state is ResponseState.HEAD:
+            try:
+                return self._feed_head(data)
+            except BackendError as error:
+                self._fail(error)
+                raise
+        if state is ResponseState.BODY_LENGTH:
+            return self._feed_length(data)
+        if state is ResponseState.BODY_CLOSE:
+            return [data] if data else []
+        if self._error is not None:
+            raise self._error
+        return []
+
+    def eof(self) -> list[Event]:
+        """The backend has closed: return `END` if that ends the answer.
+
+        Raises TruncatedResponse in the middle of the head, or short of Content-Length.
+        """
+        if self.state is ResponseState.BODY_CLOSE:
+            self.state = ResponseState.DONE
+            return [END]
+        if self.state is ResponseState.DONE:
+            return []
+        error = self._error or self._truncated()
+        self._fail(error)
+        raise error
+
+    def _fail(self, error: BackendError) -> None:
+        self.state = ResponseState.FAILED
+        self._error = error
+        self._tail = None
+        self._headers = []
+
+    def _truncated(self) -> TruncatedResponse:
+        length = self._content_length
+        if self.state is ResponseState.BODY_LENGTH and length is not None:
+            received = length - self._remaining
+            return TruncatedResponse(
+                f"the backend closed after {received} of {length} bytes of the body"
+            )
+        tail = bytes(self._tail or b"")
+        if not tail and not self._head_size:
+            return TruncatedResponse("the backend closed without an answer")
+        unfinished = f", in the line {tail[:80]!r}" if tail else ""
+        return TruncatedResponse(
+            "the backend closed within the response head,"
+            f" after {self._head_size + len(tail)} bytes{unfinished}"
+        )
+
+    def _feed_length(self, data: bytes) -> list[Event]:
+        size = len(data)
+        remaining = self._remaining
+        if size < remaining:
+            self._remaining = remaining - size
+            return [data] if size else []
+        self.state = ResponseState.DONE
+        return [data if size == remaining else data[:remaining], END]
+
+    def _feed_head(self, data: bytes) -> list[Event]:
+        tail = self._tail
+        if tail is not None:
+            tail += data
+            if b"\n" not in data:
+                if self._head_size + len(tail) > self._max_head:
+                    raise self._too_long(bytes(tail))
+                return []
+            data = bytes(tail)
+            self._tail = None
+        # `data` begins at the start of a line.
+        head_end, body_start = _find_end(data, self._max_head - self._head_size)
+        if body_start < 0:
+            self._parse_lines(data, data.rfind(b"\n") + 1, len(data))
+            return []
+        self._parse_lines(data, head_end, body_start)
+        return self._finish_head(data, body_start)
+
+    def _parse_lines(self, data: bytes, end: int, size: int) -> None:
+        """Parse the lines up to `end`; `size` is how much of `data` belongs to the head.
+
+        Lines within the limits come first, so that how the bytes were cut does not choose the error.
+        """
+        room = self._max_head - self._head_size
+        lines_end = end if size <= room else data.rfind(b"\n", 0, room) + 1
+        start = 0
+        if not self._head_size and lines_end and data.startswith(b"HTTP/"):
+            start = self._parse_status_line(data)
+            self._line_count = 1
+        lines = _LINES.findall(data, start, lines_end)
+        allowed = self._max_lines - self._line_count
+        self._parse_headers(lines[:allowed] if len(lines) > allowed else lines)
+        if len(lines) > allowed:
+            raise BadResponse(f"the response head has more than {self._max_lines} lines")
+        if size > room:
+            raise self._too_long(data[lines_end:])
+        self._line_count += len(lines)
+        self._head_size += end
+        if end < size:
+            self._tail = bytearray(data[end:size])
+
+    def _too_long(self, line: bytes) -> BadResponse:
+        return BadResponse(
+            f"the response head is over {self._max_head} bytes, at the line {line[:80]!r}"
+        )
+
+    def _parse_status_line(self, data: bytes) -> int:
+        match = _STATUS_LINE.match(data)
+        if match is None:
+            line = data[: data.find(b"\n")]
+            raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {line[:80]!r}")
+        self._set_status(match[1], match[2], match[0])
+        return match.end()
+
+    def _parse_headers(self, lines: list[tuple[bytes, bytes, bytes]]) -> None:
+        headers = self._headers
+        for name, value, other in lines:
+            if other:
+                raise _bad_line(other)
+            lower = name.lower()
+            if value[-1:] <= b" ":  # SP and HTAB are the only such bytes that pass the pattern
+                value = value.rstrip(b" \t")
+            if lower not in _SPECIAL:
+                headers.append((name, value))
+            elif lower in _SINGLE:
+                index = self._single.setdefault(lower, len(headers))
+                if index == len(headers):
+                    headers.append((name, value))
+                else:
+                    headers[index] = (name, value)
+            elif lower == b"status":
+                match = _STATUS.fullmatch(value)
+                if match is None:
+                    raise BadResponse(f"expected Status: and three digits, got {value[:80]!r}")
+                self._set_status(match[1], match[2], b"Status: " + value)
+            elif lower == b"content-length":
+                self._set_length(value)
+            else:
+                raise BadResponse(f"a CGI response has no Transfer-Encoding: {value[:80]!r}")
+
+    def _set_status(self, digits: bytes, reason: bytes | None, line: bytes) -> None:
+        status = int(digits)
+        if not 200 <= status <= 599:
+            raise BadResponse(f"status {status} is no final status (200 to 599): {line[:80]!r}")
+        if self._status is None:
+            self._status = status
+            self._reason = (reason and reason.strip(b" \t")) or None
+        elif self._status != status:
+            raise BadResponse(f"two statuses, {self._status} and then {line[:80]!r}")
+
+    def _set_length(self, value: bytes) -> None:
+        if self._content_length is not None:
+            raise BadResponse(f"a second Content-Length: {value[:80]!r}")
+        if not _LENGTH.fullmatch(value) or int(value) > MAX_LENGTH:
+            raise BadResponse(f"expected Content-Length: and a number, got {value[:80]!r}")
+        self._content_length = int(value)
+
+    def _finish_head(self, data: bytes, body_start: int) -> list[Event]:
+        status = self._status
+        explicit = status is not None
+        if status is None:
+            index = self._single.get(b"location")
+            redirects = index is not None and _ABSOLUTE_URL.match(self._headers[index][1])
+            status = 302 if redirects else 200
+        length = self._content_length
+        head = ResponseHead(status, self._reason, self._headers, length, explicit)
+        if not self._body_expected or status in BODILESS_STATUSES or length == 0:
+            self.state = ResponseState.DONE
+            return [head, END]
+        rest = data[body_start:]
+        if length is None:
+            self.state = ResponseState.BODY_CLOSE
+            return [head, rest] if rest else [head]
+        self.state = ResponseState.BODY_LENGTH
+        self._remaining = length
+        return [head, *self._feed_length(rest)]
+
+
+def _find_end(data: bytes, room: int) -> tuple[int, int]:
+    """Where the last line's LF ends and where the body starts; (-1, -1) if there is no empty line.
+
+    `data` begins at the start of a line. Not much more than `room` bytes are looked at.
+    """
+    if data.startswith((b"\n", b"\r\n")):
+        return 0, data.find(b"\n") + 1
+    bound = room + 3
+    # The kind of line ending that the first line has is searched for first: the other search then
+    # stops where the head does, and not somewhere in the body.
+    first_line_end = data.find(b"\n", 0, bound)
+    if first_line_end < 0:
+        return -1, -1
+    if data[first_line_end - 1] == 0x0D:
+        crlf = data.find(b"\n\r\n", first_line_end, bound)
+        lf = data.find(b"\n\n", first_line_end, crlf + 1 if crlf >= 0 else bound)
+    else:
+        lf = data.find(b"\n\n", first_line_end, bound)
+        crlf = data.find(b"\n\r\n", first_line_end, lf + 2 if lf >= 0 else bound)
+    if lf >= 0 and (crlf < 0 or lf < crlf):
+        return lf + 1, lf + 2
+    if crlf >= 0:
+        return crlf + 1, crlf + 3
+    return -1, -1
+
+
+def _bad_line(line: bytes) -> BadResponse:
+    shown = repr(line.rstrip(b"\r\n")[:80])
+    if line[:1] in (b" ", b"\t"):
+        return BadResponse(f"a folded header line (obsolete): {shown}")
+    name, colon, _ = line.rstrip(b"\r\n").partition(b":")
+    if not colon:
+        return BadResponse(f"a line of the response head without a colon: {shown}")
+    if _TOKEN.fullmatch(name) is None:
+        return BadResponse(f"a header name with a byte that no name can have: {shown}")
+    return BadResponse(f"a control byte in the value of a header: {shown}")
