@@ -1,0 +1,104 @@
+"""Why a connection could not be made, as a sentence for whoever runs the gateway."""
+
+from __future__ import annotations
+
+import os
+from errno import (
+    EACCES,
+    EADDRNOTAVAIL,
+    EAGAIN,
+    ECONNREFUSED,
+    EHOSTUNREACH,
+    EMFILE,
+    ENETUNREACH,
+    ENFILE,
+    ENOBUFS,
+    ENOENT,
+    ENOMEM,
+    ENOTDIR,
+    EPERM,
+    EPROTOTYPE,
+    ETIMEDOUT,
+)
+
+from twisted.internet import error as twisted_error
+from twisted.internet.address import IPv6Address, UNIXAddress
+
+from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
+from scgiproxy.wire.transport import SocketAddress
+
+_OURS = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL})
+_UNIX_SENTENCES = {
+    ENOENT: "there is no socket {where}; is the backend running?",
+    ENOTDIR: "there is no socket {where}; a part of the path is no directory",
+    ECONNREFUSED: "nobody listens on {where} (connection refused); is the backend running?",
+    EACCES: "no permission to connect to {where}; it needs write permission on the socket"
+    " and search permission on its directories",
+    EPROTOTYPE: "{where} is no stream socket",
+}
+_TCP_SENTENCES = {
+    ECONNREFUSED: "nobody listens on {where} (connection refused); is the backend running?",
+    ETIMEDOUT: "{where} does not answer (timed out)",
+    EHOSTUNREACH: "no route to the host of {where}",
+    ENETUNREACH: "no route to the network of {where}",
+    EACCES: "no permission to connect to {where}; a firewall may refuse it",
+    EPERM: "no permission to connect to {where}; a firewall may refuse it",
+}
+# What Twisted's errors mean when they come without a number.
+_NUMBERS: dict[type, int] = {
+    twisted_error.ConnectionRefusedError: ECONNREFUSED,
+    twisted_error.NoRouteError: ENETUNREACH,
+    twisted_error.TCPTimedOutError: ETIMEDOUT,
+}
+
+
+def show_address(address: SocketAddress) -> str:
+    """``127.0.0.1:4000``, ``[::1]:4000`` or ``unix:/path``."""
+    if isinstance(address, UNIXAddress):
+        name = os.fsdecode(address.name or b"")
+        return "unix:" + ("@" + name[1:] if name.startswith("\0") else name)
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    return f"{address.host}:{address.port}"
+
+
+def connect_failed(error: OSError, address: SocketAddress) -> ConnectFailed:
+    """The error to report for what socket() or connect() raised."""
+    where = show_address(address)
+    number = error.errno
+    if number is None:
+        return ConnectFailed(f"cannot connect to {where}: {error}")
+    if number in _OURS or (number == EAGAIN and not isinstance(address, UNIXAddress)):
+        return OutOfSockets(
+            f"the gateway has no socket left for {where}: {os.strerror(number)}"
+            " (see `ulimit -n` and the range of local ports)"
+        )
+    if number == EAGAIN:
+        return backlog_full(address)
+    sentences = _UNIX_SENTENCES if isinstance(address, UNIXAddress) else _TCP_SENTENCES
+    sentence = sentences.get(number, "cannot connect to {where}: {reason}")
+    return ConnectFailed(sentence.format(where=where, reason=os.strerror(number)))
+
+
+def backlog_full(address: SocketAddress, timeout: float | None = None) -> BackendBusy:
+    """The listen queue is full, and has been for `timeout` seconds."""
+    since = "" if timeout is None else f", for {timeout:g} s"
+    return BackendBusy(f"the listen queue of {show_address(address)} is full{since}")
+
+
+def timed_out(address: SocketAddress, timeout: float) -> ConnectFailed:
+    """No answer within `timeout` seconds."""
+    return ConnectFailed(f"no connection to {show_address(address)} within {timeout:g} s")
+
+
+def translate(error: BaseException | None, address: SocketAddress, timeout: float) -> ConnectFailed:
+    """The same for what a reactor's own connector reports."""
+    if isinstance(error, ConnectFailed):
+        return error
+    if type(error) is twisted_error.TimeoutError:
+        return timed_out(address, timeout)
+    if isinstance(error, twisted_error.ConnectError):
+        number = error.osError or _NUMBERS.get(type(error))
+        if isinstance(number, int):
+            return connect_failed(OSError(number, ""), address)
+    return ConnectFailed(f"cannot connect to {show_address(address)}: {error}")

@@ -1,0 +1,322 @@
+"""Connecting to a backend whose address is known.
+
+``reactor.connectTCP`` makes a connector, asks a resolver and sets three delayed calls for each
+connection; a gateway makes one connection for each request. On reactors that watch file
+descriptors the `Dialer` does it with a socket alone; on others it asks the reactor.
+"""
+
+from __future__ import annotations
+
+import socket
+from errno import EAGAIN, EALREADY, ECONNABORTED, EINPROGRESS, EISCONN
+from math import inf
+from typing import Any, Protocol, TypeAlias
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import Protocol as BareProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scgiproxy.errors import ConnectFailed
+from scgiproxy.interfaces import IDeadline
+from scgiproxy.wire.connect_error import backlog_full, connect_failed, timed_out
+from scgiproxy.wire.deadline import DeadlineWheel
+from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial, unix_socket_name
+from scgiproxy.wire.transport import BackendConnection, SocketAddress
+
+BACKLOG_PAUSE = 0.01
+"""Seconds between two looks at a UNIX socket whose listen queue is full."""
+
+_Target: TypeAlias = bytes | tuple[str, int] | tuple[str, int, int, int]
+_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+_log = Logger()
+
+
+class Dialling(Protocol):
+    """What `Dialer.dial` returns: the part of IConnector that one attempt needs."""
+
+    def stopConnecting(self) -> None:
+        """Give up; the factory hears nothing more. Without effect once connected."""
+
+    def disconnect(self) -> None:
+        """Give up, or close the connection if there is one already."""
+
+
+class Dialer:
+    """Makes connections on `reactor`.
+
+    `wheel` has the deadlines of connections under way; share it with whatever else has
+    deadlines. Without one the dialer makes its own.
+    """
+
+    def __init__(self, reactor: Any, wheel: DeadlineWheel | None = None) -> None:
+        self.reactor = reactor
+        self.wheel = DeadlineWheel(reactor) if wheel is None else wheel
+        self.backlog = _Backlog(reactor)
+        # Not IReactorFDSet: MemoryReactor provides that, and never calls a descriptor.
+        self._direct = isinstance(reactor, PosixReactorBase)
+
+    def dial(
+        self,
+        address: SocketAddress,
+        factory: DialFactory,
+        timeout: float,
+        *,
+        keepalive: bool = False,
+        wait_for_backlog: bool = True,
+    ) -> Dialling:
+        """Connect to `address`, an IP address with a port or a UNIX socket (``@name``: abstract).
+
+        On success ``factory.buildProtocol(address)`` gives the protocol, which gets an ordinary
+        transport (see `BackendConnection`); that may be *before* this method returns, and what
+        buildProtocol raises then is raised here. On failure
+        ``factory.clientConnectionFailed(dialling, Failure)`` is called, never before this method
+        returns, with a `ConnectFailed` whose sentence says why. Nothing else is called.
+
+        - `timeout`: seconds until `ConnectFailed`; ``math.inf`` is allowed.
+        - `keepalive`: SO_KEEPALIVE on TCP.
+        - `wait_for_backlog`: when the listen queue of a UNIX socket is full, wait for a place
+          until the timeout, as a blocking connect does; else fail with `BackendBusy` at once.
+        """
+        if not self._direct:
+            return ReactorDial(address, factory, timeout, keepalive).start(self.reactor)
+        family, target = _socket_address(address)
+        skt = None
+        try:
+            skt = socket.socket(family, socket.SOCK_STREAM | _NONBLOCK)
+            if not _NONBLOCK:
+                skt.setblocking(False)
+            if family is not socket.AF_UNIX:
+                skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if keepalive:
+                    skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                number = skt.connect_ex(target)
+                if number == EINPROGRESS:
+                    # On the same machine it is up by now; asking is cheaper than a turn.
+                    number = skt.connect_ex(target)
+            elif self.backlog.has(target):
+                number = EAGAIN
+            else:
+                number = skt.connect_ex(target)
+        except OSError as error:
+            return _Attempt(self, skt, target, address, factory).fail_later(error)
+        if number == 0 or number == EISCONN:
+            return _connected(self.reactor, skt, address, factory)
+        attempt = _Attempt(self, skt, target, address, factory)
+        if number in (EALREADY, EINPROGRESS):
+            return attempt.wait(timeout)
+        if number == EAGAIN and family is socket.AF_UNIX and wait_for_backlog:
+            return attempt.queue(timeout)
+        return attempt.fail_later(OSError(number, ""))
+
+
+def _socket_address(address: SocketAddress) -> tuple[socket.AddressFamily, _Target]:
+    if isinstance(address, UNIXAddress):
+        return socket.AF_UNIX, unix_socket_name(address)
+    if isinstance(address, IPv4Address):
+        return socket.AF_INET, (address.host, address.port)
+    return socket.AF_INET6, (address.host, address.port, address.flowInfo, int(address.scopeID))
+
+
+def _connected(
+    reactor: Any, skt: socket.socket, address: SocketAddress, factory: DialFactory
+) -> BackendConnection:
+    """Put the factory's protocol on a socket that is up."""
+    try:
+        protocol = factory.buildProtocol(address)
+    except BaseException:
+        skt.close()
+        raise
+    if protocol is None:
+        connection = BackendConnection(skt, BareProtocol(), reactor, address)
+        connection.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        return connection
+    connection = BackendConnection(skt, protocol, reactor, address)
+    reactor.addReader(connection)
+    try:
+        protocol.makeConnection(connection)
+    except Exception:
+        failure = Failure()  # type: ignore[no-untyped-call]
+        _log.failure("{protocol!r} cannot take its connection", failure, protocol=protocol)
+        connection.connectionLost(failure)
+    return connection
+
+
+@implementer(IReadWriteDescriptor, IDeadline)
+class _Attempt:
+    """A connection that is not up yet; a descriptor while the kernel works on it."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        skt: socket.socket | None,
+        target: _Target,
+        address: SocketAddress,
+        factory: DialFactory,
+    ) -> None:
+        self._dialer = dialer
+        self._socket = skt
+        self.target = target
+        self._address = address
+        self._factory = factory
+        self._timeout = inf
+        self.deadline = inf
+        self._ended = False
+        self._writing = False
+        self._queued = False
+        self._failing: IDelayedCall | None = None
+        self._connection: BackendConnection | None = None
+
+    # -- the ways to go on ---------------------------------------------------------------------
+
+    def wait(self, timeout: float) -> _Attempt:
+        """For the kernel to connect."""
+        self._watch(timeout)
+        self._writing = True
+        self._dialer.reactor.addWriter(self)
+        return self
+
+    def queue(self, timeout: float) -> _Attempt:
+        """For a place in the listen queue."""
+        self._watch(timeout)
+        self._queued = True
+        self._dialer.backlog.add(self)
+        return self
+
+    def fail_later(self, error: OSError) -> _Attempt:
+        """It has failed already, which nobody wants to hear from inside `dial`."""
+        reason = connect_failed(error, self._address)
+        self._failing = self._dialer.reactor.callLater(0, self._fail, reason)
+        return self
+
+    def try_again(self) -> bool:
+        """Ask for a place in the listen queue; False if it is still full."""
+        assert self._socket is not None  # noqa: S101  only with a socket can one queue
+        try:
+            number = self._socket.connect_ex(self.target)
+        except OSError as error:
+            self._fail(connect_failed(error, self._address))
+            return True
+        if number == EAGAIN:
+            return False
+        self._settle(number)
+        return True
+
+    def _watch(self, timeout: float) -> None:
+        self._timeout = timeout
+        self.deadline = self._dialer.reactor.seconds() + timeout
+        self._dialer.wheel.watch(self)
+
+    # -- the ends ------------------------------------------------------------------------------
+
+    def _end(self) -> bool:
+        """Leave the reactor, the wheel and the queue; False if that was done before."""
+        if self._ended:
+            return False
+        self._ended = True
+        self._dialer.wheel.forget(self)
+        if self._writing:
+            self._dialer.reactor.removeWriter(self)
+        if self._queued:
+            self._dialer.backlog.remove(self)
+        if self._failing is not None and self._failing.active():
+            self._failing.cancel()
+        return True
+
+    def _settle(self, number: int) -> None:
+        """The kernel has said how it went."""
+        if number:
+            self._fail(connect_failed(OSError(number, ""), self._address))
+        elif self._end():
+            assert self._socket is not None  # noqa: S101  the kernel spoke of it
+            reactor = self._dialer.reactor
+            self._connection = _connected(reactor, self._socket, self._address, self._factory)
+
+    def _fail(self, error: ConnectFailed) -> None:
+        if self._end():
+            self._close()
+            self._factory.clientConnectionFailed(self, Failure(error))  # type: ignore[no-untyped-call]
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def stopConnecting(self) -> None:
+        if self._end():
+            self._close()
+
+    def disconnect(self) -> None:
+        self.stopConnecting()
+        if self._connection is not None:
+            self._connection.disconnect()
+
+    def deadline_passed(self) -> None:
+        if self._queued:
+            self._fail(backlog_full(self._address, self._timeout))
+        else:
+            self._fail(timed_out(self._address, self._timeout))
+
+    # -- the descriptor ------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "dial"
+
+    def doWrite(self) -> None:
+        self._settle(self._error_number())
+
+    doRead = doWrite
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002  the socket knows better
+        if not self._ended:
+            self._settle(self._error_number() or ECONNABORTED)
+
+    def _error_number(self) -> int:
+        assert self._socket is not None  # noqa: S101  it is a descriptor
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+class _Backlog:
+    """Attempts that wait for a place in the listen queue of a UNIX socket, first come first.
+
+    The kernel tells nobody when there is one, so they are tried again, one timer for all.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._queues: dict[_Target, dict[_Attempt, None]] = {}
+        self._call: IDelayedCall | None = None
+
+    def has(self, target: _Target) -> bool:
+        return target in self._queues
+
+    def add(self, attempt: _Attempt) -> None:
+        self._queues.setdefault(attempt.target, {})[attempt] = None
+        if self._call is None:
+            self._call = self._reactor.callLater(BACKLOG_PAUSE, self._look)
+
+    def remove(self, attempt: _Attempt) -> None:
+        queue = self._queues[attempt.target]
+        del queue[attempt]
+        if not queue:
+            del self._queues[attempt.target]
+        if not self._queues and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _look(self) -> None:
+        self._call = None
+        try:
+            for target in list(self._queues):
+                while queue := self._queues.get(target):
+                    if not next(iter(queue)).try_again():
+                        break
+        finally:
+            if self._queues and self._call is None:
+                self._call = self._reactor.callLater(BACKLOG_PAUSE, self._look)
