@@ -5,8 +5,10 @@
     ScgiProxyError
      +-- ClientError             what a client sent, or did not send
      |    +-- BadRequest         400  malformed; nothing of it reaches a backend
+     |    +-- Unauthorized       401  `challenge` is its WWW-Authenticate
      |    +-- NotFound           404
      |    +-- Forbidden          403
+     |    +-- RequestTimeout     408
      |    +-- BodyTooLarge       413
      |    +-- TargetTooLong      414
      |    +-- ExpectationFailed  417
@@ -16,6 +18,8 @@
      +-- BackendError            what a backend did, or did not do
      |    +-- Unavailable        503  no backend could be used: `reasons` says why, one by one
      |    +-- ConnectFailed      503
+     |    |    +-- BackendBusy   503  its queue of connections is full
+     |    |    +-- OutOfSockets  503  the gateway has no descriptor or port left
      |    +-- QueueTimeout       503  no free slot in time (`max`, `acquire`)
      |    +-- SendFailed         502  the backend stopped reading before it answered
      |    +-- HeadTimeout        504  no complete response head in time
@@ -55,6 +59,17 @@ class BadRequest(ClientError):
     log_key = "client.bad_request"
 
 
+class Unauthorized(ClientError):
+    """No credentials, or wrong ones (RFC 9110 section 15.5.2)."""
+
+    status = 401
+    log_key = "client.unauthorized"
+
+    def __init__(self, message: str, challenge: bytes) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
 class NotFound(ClientError):
     status = 404
     log_key = "client.not_found"
@@ -63,6 +78,13 @@ class NotFound(ClientError):
 class Forbidden(ClientError):
     status = 403
     log_key = "client.forbidden"
+
+
+class RequestTimeout(ClientError):
+    """The client did not send its request in time (RFC 9110 section 15.5.9)."""
+
+    status = 408
+    log_key = "client.timeout"
 
 
 class BodyTooLarge(ClientError):
@@ -108,8 +130,12 @@ class ClientGone(ClientError):
 
 
 class BackendError(ScgiProxyError):
-    """The backend's fault."""
+    """The backend's fault.
 
+    `counts` is whether a balancer member is put in error for it; being busy is no fault.
+    """
+
+    counts: ClassVar[bool] = True
     status = 502
     log_key = "backend.error"
 
@@ -121,9 +147,24 @@ class ConnectFailed(BackendError):
     log_key = "backend.connect"
 
 
+class BackendBusy(ConnectFailed):
+    """The backend's listen queue is full (EAGAIN on a UNIX socket). It works, and slowly."""
+
+    counts = False
+    log_key = "backend.busy"
+
+
+class OutOfSockets(ConnectFailed):
+    """The gateway has no file descriptor or local port left for one more connection."""
+
+    counts = False
+    log_key = "gateway.sockets"
+
+
 class QueueTimeout(BackendError):
     """No free slot within ``acquire``. The backend is busy, not faulty."""
 
+    counts = False
     status = 503
     log_key = "backend.queue"
 
@@ -131,6 +172,7 @@ class QueueTimeout(BackendError):
 class Unavailable(BackendError):
     """No backend could be used; `reasons` has one error for each that was tried."""
 
+    counts = False
     status = 503
     log_key = "backend.unavailable"
 

@@ -16,9 +16,11 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twisted.python.failure import Failure
     from twisted.web.resource import IResource
 
     from scgiproxy.errors import BackendError
+    from scgiproxy.scgi.response import ResponseHead
 
 
 class IGatewayRequest(IConsumer):
@@ -45,8 +47,11 @@ class IGatewayRequest(IConsumer):
         `reason` None means the standard phrase. `headers` has no framing header: `length` (bytes
         of the body) is announced, or None lets the request choose chunked coding or closing. For
         HEAD, 204 and 304 nothing that is written afterwards is sent. Date and Server are added
-        when missing. The head leaves with the first body bytes, or at the next turn at the latest.
+        when missing. The head leaves with the first body bytes, at `flush`, or at `finish`.
         """
+
+    def flush() -> None:
+        """Send what is held back (the head): no more is known to follow at once."""
 
     def write(data: bytes) -> None:
         """Send body bytes; never more than `length` in all."""
@@ -76,11 +81,26 @@ class IDeadline(Interface):
         """Called once, at most one resolution step after `deadline`; it is watched no longer."""
 
 
+class IWriteFailed(Interface):
+    """What a protocol may have beside `IProtocol`, on a connection of `wire.dial`."""
+
+    def write_failed() -> None:
+        """The peer takes no more bytes (EPIPE, ECONNRESET); what it sent before may still come.
+
+        Called at most once, never from inside `write`, and before `connectionLost`. What was
+        written and not sent is gone, further writes do nothing, reading goes on until the end of
+        the stream. Without this method a protocol learns of it from `connectionLost` alone.
+        """
+
+
 class ICall(Interface):
     """Somebody who needs a connection to a backend; told by the pool how that went.
 
     Exactly one of `connected` and `dispatch_failed` is called, unless the dispatch is cancelled.
+    Either may be called before ``Pool.dispatch`` returns; `dispatch` is set before that.
     """
+
+    dispatch: object = Attribute("The `pool.dispatch.Dispatch` of this call; set by the pool.")
 
     def connected(backend: object, address: IAddress) -> IProtocol:
         """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it."""
@@ -110,3 +130,30 @@ class IResourcePlugin(IPlugin):
         """The resource for a section with these `rules.settings.Settings`; called when the
         configuration is loaded, once for each place. Raises ValueError with a sentence for the
         user if the settings do not suit it."""
+
+
+class IResponseReceiver(Interface):
+    """Whom `wire.client.ScgiClientProtocol` tells of the backend's answer.
+
+    `head_received` comes first, then any number of `body_received`; the last call is exactly one
+    of `response_complete` and `response_failed`, which may also be the only one. After
+    `ScgiClientProtocol.cancel` there are no more calls.
+    """
+
+    def head_received(head: ResponseHead) -> None:
+        """The response head, checked and complete."""
+
+    def body_received(data: bytes) -> None:
+        """The next bytes of the body; never more than the head's content_length in all."""
+
+    def pieces_received() -> None:
+        """All that arrived in one read has been told: a good moment to flush."""
+
+    def response_complete() -> None:
+        """The answer is whole. The connection is closed, or about to be."""
+
+    def response_failed(error: BackendError) -> None:
+        """There will be no (more) answer."""
+
+    def upload_failed(failure: Failure) -> None:
+        """The body source failed; `cancel` was done on the connection already."""

@@ -1,1 +1,5 @@
-"""twistd plugin."""
+from twisted.application.service import ServiceMaker
+
+scgiproxy = ServiceMaker(
+    "scgiproxy", "scgiproxy.tap", "An HTTP gateway to SCGI applications.", "scgiproxy"
+)

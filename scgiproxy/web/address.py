@@ -1,0 +1,39 @@
+"""The two ends of a client connection, in the forms that variables and rules want."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+
+class ConnectionEnd:
+    """One end: `host` and `port` as bytes, both empty on a UNIX socket.
+
+    `port_number` is None there. `secure` says that the connection is TLS.
+    """
+
+    def __init__(self, address: Any, secure: bool = False) -> None:
+        host = getattr(address, "host", None)
+        self.port_number: int | None = getattr(address, "port", None)
+        if not isinstance(host, str):
+            host = ""
+        elif host.startswith("::ffff:") and "." in host:
+            # A client that came by IPv4 to a socket that listens for both.
+            host = host[7:]
+        self.host = host.encode("ascii", "replace")
+        self.port = b"" if self.port_number is None else b"%d" % self.port_number
+        self.secure = secure
+
+    @cached_property
+    def ip(self) -> IPv4Address | IPv6Address | None:
+        """The address to compare with networks."""
+        if not self.host:
+            return None
+        try:
+            return ip_address(self.host.decode("ascii").partition("%")[0])
+        except ValueError:
+            return None
+
+    def __repr__(self) -> str:
+        return f"{self.host.decode()}:{self.port.decode()}" if self.host else "unix socket"

@@ -1,0 +1,356 @@
+"""One request with one backend: the upload, the download, and the pump between.
+
+An exchange asks the pool for a connection, sends the request, and acts on the response head: the
+body is relayed, or a file is sent in its place (X-Sendfile), or the request goes through the site
+again (internal redirect). It ends in exactly one way, and then holds neither backend nor client:
+
+- the answer was relayed whole;
+- it was handed over (file, redirect, error page);
+- it failed: an error page before the first byte to the client, an abort after it;
+- the client left.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scgiproxy.errors import BackendError, HeadersTooLarge, ScgiProxyError
+from scgiproxy.interfaces import ICall, IResponseReceiver
+from scgiproxy.message.conditions import (
+    Precondition,
+    Validators,
+    evaluate_conditions,
+    parse_http_date,
+)
+from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
+from scgiproxy.rules.rewriting import rewrite_cookie, rewrite_location
+from scgiproxy.rules.settings import Settings
+from scgiproxy.scgi.response import ResponseHead
+from scgiproxy.web.redirect import redirect_internally
+from scgiproxy.web.refusal import answer_status
+from scgiproxy.web.sendfile import answer_with_file
+from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
+
+if TYPE_CHECKING:
+    from twisted.web.iweb import IBodyProducer
+
+    from scgiproxy.web.mount import ProxyPassResource
+    from scgiproxy.web.request import GatewayRequest
+
+DEFAULT_SENDFILE = b"x-sendfile"
+
+# Fields of a response head that something is to be done about, whatever the settings say.
+_WATCHED = HOP_BY_HOP | {DEFAULT_SENDFILE}
+
+_LOCATIONS = frozenset((b"location", b"content-location", b"uri"))
+
+
+class Upload(Enum):
+    """The state of the request's body."""
+
+    NONE = "no body"
+    SPOOLING = "spooling"
+    READY = "ready"
+    SENDING = "sending"
+
+
+class Download(Enum):
+    """The state of the answer."""
+
+    WAITING = "waiting"
+    RELAYING = "relaying"
+    ENDED = "ended"
+
+
+@implementer(ICall, IResponseReceiver, IPushProducer)
+class Exchange:
+    """See the module. `start` once; everything else is called by pool, client and request."""
+
+    def __init__(self, request: GatewayRequest, resource: ProxyPassResource) -> None:
+        self._request = request
+        self._resource = resource
+        self._settings: Settings = request.settings or resource.default_settings
+        self._dispatch: Any = None
+        self._client: ScgiClientProtocol | None = None
+        self._body: IBodyProducer | None = None
+        self._block = b""
+        self._connected = False
+        self.upload = Upload.NONE
+        self.download = Download.WAITING
+
+    def __repr__(self) -> str:
+        return (
+            f"<Exchange {self._request.method!r} {self._request.uri!r}"
+            f" upload={self.upload.value} download={self.download.value}>"
+        )
+
+    # -- to the backend ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Ask for a backend; first collect an upload whose length is not known.
+
+        Raises HeadersTooLarge if the header block is over what the backend takes, and BadRequest
+        if a value cannot be sent. Nothing has been started then.
+        """
+        request = self._request
+        self._block = self._resource.block(request)
+        self._check_block(self._block)
+        request.on_gone(self._client_gone)
+        upload = request.upload
+        if upload is None:
+            self._find_backend()
+        elif request.framing.length is None:
+            self.upload = Upload.SPOOLING
+            limit = self._settings.limit_request_body
+            request.spool(limit).addCallbacks(self._spooled, self._not_spooled)
+        else:
+            self.upload = Upload.READY
+            self._body = upload
+            self._find_backend()
+
+    def _check_block(self, block: bytes) -> None:
+        limit = self._resource.pool.max_header
+        if len(block) > limit:
+            raise HeadersTooLarge(
+                f"the request's header block is {len(block)} bytes;"
+                f" {self._resource.pool.name} takes {limit} (maxheader)"
+            )
+
+    def _spooled(self, body: IBodyProducer) -> None:
+        if self.download is Download.ENDED:
+            body.stopProducing()
+            return
+        self._body = body
+        self.upload = Upload.READY
+        self._find_backend()
+
+    def _not_spooled(self, failure: Failure) -> None:
+        if self.download is not Download.ENDED:
+            self._fail(failure.value)
+
+    def _find_backend(self) -> None:
+        # A connection may be up, or have failed, before `dispatch` returns.
+        self._dispatch = self._resource.pool.dispatch(self)
+        if self.download is Download.ENDED:
+            self._release(None)
+
+    def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:
+        resource = self._resource
+        block = self._block
+        if resource.pool.is_balancer:
+            block = resource.block(self._request, backend)
+        self._connected = True
+        if self._body is not None:
+            self.upload = Upload.SENDING
+        self._client = ScgiClientProtocol(
+            ScgiRequest(
+                block,
+                self._body,
+                head_only=self._request.method == b"HEAD",
+                half_close=backend.settings.half_close,
+            ),
+            self,
+            wheel=resource.wheel,
+            clock=resource.clock,
+            timeout=backend.settings.timeout or resource.timeout,
+        )
+        return self._client
+
+    def dispatch_failed(self, error: BackendError) -> None:
+        if self.download is not Download.ENDED:
+            self._fail(error)
+
+    # -- from the backend ----------------------------------------------------------------------
+
+    def head_received(self, head: ResponseHead) -> None:
+        names = {name.lower() for name, _ in head.headers}
+        settings = self._settings
+        headers = head.headers
+        if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
+            headers = end_to_end(headers)
+            file_name, headers = _take(headers, settings.sendfile or DEFAULT_SENDFILE, names)
+            if settings.sendfile not in (None, DEFAULT_SENDFILE):
+                _, headers = _take(headers, DEFAULT_SENDFILE, names)
+            if settings.sendfile is not None and file_name is not None:
+                self._send_file(file_name, headers, head)
+                return
+            if settings.internal_redirect in names:
+                headers, redirected = self._redirected(headers, head, names)
+                if redirected:
+                    return
+            headers = _rewrite(settings, headers, self._request.origin)
+        if head.status in settings.error_override:
+            self._override(head, headers)
+            return
+        if not head.explicit_status and self._answered_by_condition(head, headers):
+            return
+        self.download = Download.RELAYING
+        request = self._request
+        request.send_head(head.status, head.reason, headers, head.content_length)
+        request.registerProducer(self, True)
+
+    def _send_file(self, name: bytes, headers: HeaderList, head: ResponseHead) -> None:
+        self._hand_over()
+        request = self._request
+        roots = self._settings.sendfile_roots or request.host_resource.file_roots
+        try:
+            answer_with_file(request, name, headers, head.status, head.reason, roots)
+        except ScgiProxyError as error:
+            request.site.answer_error(request, error, self.description())
+
+    def _redirected(
+        self, headers: HeaderList, head: ResponseHead, names: set[bytes]
+    ) -> tuple[HeaderList, bool]:
+        field = self._settings.internal_redirect
+        assert field is not None
+        target, rest = _take(headers, field, names)
+        if head.status == 200 and target is not None and target.startswith(b"/"):
+            self._hand_over()
+            request = self._request
+            try:
+                redirect_internally(request, target, rest, self._block)
+            except ScgiProxyError as error:
+                request.site.answer_error(request, error, self.description())
+            return rest, True
+        # A header of the operator's own choosing is for the gateway only.
+        return (headers if field == b"location" else rest), False
+
+    def _override(self, head: ResponseHead, headers: HeaderList) -> None:
+        self._hand_over()
+        kept = [(n, v) for n, v in headers if n.lower() in (b"www-authenticate", b"set-cookie")]
+        answer_status(self._request, head.status, kept)
+
+    def _answered_by_condition(self, head: ResponseHead, headers: HeaderList) -> bool:
+        """Answer 304 or 412 ourselves, as Apache does when the backend says no Status."""
+        request = self._request
+        if request.method not in (b"GET", b"HEAD") or not request.conditional:
+            return False
+        found = {name.lower(): value for name, value in headers}
+        modified = parse_http_date(found.get(b"last-modified", b""))
+        validators = Validators(found.get(b"etag"), modified)
+        outcome = evaluate_conditions(request.method, request.header, validators)
+        if outcome is Precondition.HOLDS:
+            return False
+        self._hand_over()
+        if outcome is Precondition.FAILED:
+            answer_status(request, 412, [])
+            return True
+        kept = [(n, v) for n, v in headers if n.lower() != b"content-type"]
+        request.send_head(304, None, kept, None)
+        request.finish()
+        return True
+
+    def body_received(self, data: bytes) -> None:
+        self._request.write(data)
+
+    def pieces_received(self) -> None:
+        if self.download is Download.RELAYING:
+            self._request.flush()
+
+    def response_complete(self) -> None:
+        self.download = Download.ENDED
+        self._release(None)
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def response_failed(self, error: BackendError) -> None:
+        self._fail(error)
+
+    def upload_failed(self, failure: Failure) -> None:
+        self._fail(failure.value)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _fail(self, error: BaseException) -> None:
+        """An error page while that is possible, an abort when it is not."""
+        request = self._request
+        self.download = Download.ENDED
+        self._release(error if isinstance(error, BackendError) else None)
+        self._free_body()
+        request.unregisterProducer()
+        request.site.answer_error(request, error, self.description())
+
+    def _hand_over(self) -> None:
+        """The answer comes from elsewhere: the backend has done its part."""
+        self.download = Download.ENDED
+        if self._client is not None:
+            self._client.cancel()
+        self._release(None)
+        self._free_body()
+
+    def _client_gone(self) -> None:
+        if self.download is Download.ENDED:
+            return
+        self.download = Download.ENDED
+        if self._client is not None:
+            self._client.cancel()
+        self._release(None)
+        self._free_body()
+
+    def _release(self, fault: BackendError | None) -> None:
+        dispatch, self._dispatch = self._dispatch, None
+        if dispatch is not None:
+            if self._connected:
+                dispatch.release(fault)
+            else:
+                dispatch.cancel()
+
+    def _free_body(self) -> None:
+        if self._body is not None:
+            self._body.stopProducing()
+
+    # -- the client's pace ---------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        if self._client is not None:
+            self._client.pause_response()
+
+    def resumeProducing(self) -> None:
+        if self._client is not None:
+            self._client.resume_response()
+
+    def stopProducing(self) -> None:
+        """The client has gone; `on_gone` says so too."""
+
+    def description(self) -> str:
+        """For the log: where the exchange stood, with whom, and what had gone each way."""
+        client = self._client
+        if client is None:
+            phase = "spool" if self.upload is Upload.SPOOLING else "connect"
+            return f"phase={phase} backend={self._resource.pool.name}"
+        return (
+            f"phase={client.last_phase.value} backend={self._resource.pool.name}"
+            f" sent={client.sent} received={client.received} first={client.first_bytes!r}"
+        )
+
+
+def _take(
+    headers: HeaderList, name: bytes, names: set[bytes]
+) -> tuple[bytes | None, HeaderList]:
+    """The value of a field (repeated ones joined), and the headers without it."""
+    if name not in names:
+        return None, headers
+    values = [value for key, value in headers if key.lower() == name]
+    return b", ".join(values), [item for item in headers if item[0].lower() != name]
+
+
+
+
+def _rewrite(settings: Settings, headers: HeaderList, origin: bytes) -> HeaderList:
+    """ProxyPassReverse and its cookie kin."""
+    rewritten: HeaderList = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _LOCATIONS and settings.reverse:
+            value = rewrite_location(settings.reverse, value, origin)
+        elif lower == b"set-cookie":
+            value = rewrite_cookie(
+                value, settings.reverse_cookie_domains, settings.reverse_cookie_paths
+            )
+        rewritten.append((name, value))
+    return rewritten

@@ -1,0 +1,83 @@
+"""Which virtual host serves a request (VirtualHost, ServerName, ServerAlias)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+from typing import TYPE_CHECKING
+
+from scgiproxy.web.address import ConnectionEnd
+
+if TYPE_CHECKING:
+    from scgiproxy.web.vhost import VirtualHostResource
+
+
+class HostTable:
+    """The virtual hosts of a configuration, in file order, and the main server.
+
+    Candidates are the hosts whose address and port are the connection's own; if there are none,
+    those with a wildcard address and that port (or any); if there are none, the main server. Among
+    them the first one that has the request's name, else the first. (Apache: name-based hosts.)
+    """
+
+    def __init__(
+        self, main: VirtualHostResource, hosts: Sequence[VirtualHostResource] = ()
+    ) -> None:
+        self.main = main
+        self.hosts = tuple(hosts)
+        self._candidates: dict[tuple[bytes, int | None], tuple[VirtualHostResource, ...]] = {}
+
+    def candidates(self, local: ConnectionEnd) -> tuple[VirtualHostResource, ...]:
+        """At least one host, in file order. Remembered for each local address."""
+        key = (local.host, local.port_number)
+        found = self._candidates.get(key)
+        if found is None:
+            found = self._candidates[key] = self._find(local)
+        return found
+
+    def _find(self, local: ConnectionEnd) -> tuple[VirtualHostResource, ...]:
+        address = str(local.ip) if local.ip is not None else ""
+        exact, wild = [], []
+        for host in self.hosts:
+            for wanted in host.addresses:
+                if wanted.port is not None and wanted.port != local.port_number:
+                    continue
+                if wanted.address is None:
+                    wild.append(host)
+                    break
+                if wanted.address.strip("[]") == address:
+                    exact.append(host)
+                    break
+        return tuple(exact or wild or (self.main,))
+
+    def select(self, local: ConnectionEnd, name: bytes | None) -> VirtualHostResource:
+        """The host for a request to `name` (lower case, no port) on the local end `local`."""
+        candidates = self.candidates(local)
+        if name is not None and len(candidates) > 1:
+            for host in candidates:
+                if host.has_name(name):
+                    return host
+        return candidates[0]
+
+
+class HostNames:
+    """ServerName and ServerAlias of one host; aliases may have ``*`` and ``?``."""
+
+    def __init__(self, name: bytes, aliases: Sequence[bytes] = ()) -> None:
+        plain = {alias.lower() for alias in aliases if not _is_wild(alias)}
+        self._plain = frozenset(plain | ({name.lower()} if name else set()))
+        self._wild = tuple(
+            re.compile(translate(alias.lower().decode("latin-1")))
+            for alias in aliases
+            if _is_wild(alias)
+        )
+
+    def __contains__(self, name: bytes) -> bool:
+        if name in self._plain:
+            return True
+        return any(pattern.match(name.decode("latin-1")) for pattern in self._wild)
+
+
+def _is_wild(alias: bytes) -> bool:
+    return b"*" in alias or b"?" in alias

@@ -1,0 +1,111 @@
+"""A mount: the Resource that passes requests on to a pool of SCGI backends.
+
+In a gateway's own site the mounts are leaves that `web.vhost` picks. In any other twisted.web tree
+one is put like every Resource::
+
+    root.putChild(b"app", ProxyPassResource(pool, ...))
+
+and then the request's `prepath` is SCRIPT_NAME.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from scgiproxy.message.environ import request_block
+from scgiproxy.rules.mapping import Mapped, Mount
+from scgiproxy.rules.settings import Settings
+from scgiproxy.scgi.request import encode_variables
+from scgiproxy.web.exchange import Exchange
+from scgiproxy.web.request import GatewayRequest
+from scgiproxy.wire.deadline import DeadlineWheel
+
+if TYPE_CHECKING:
+    from scgiproxy.pool.dispatch import Pool
+
+PATH_INFO_VARIABLE = b"proxy-scgi-pathinfo"
+
+
+class ProxyPassResource(Resource):
+    """Serves every request, of any method, from `pool`.
+
+    - `path_info`: True sends PATH_INFO; None leaves it to the variable ``proxy-scgi-pathinfo``.
+    - `timeout`: seconds for each wait on a backend that has no timeout of its own.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        pool: Pool,
+        mount: Mount,
+        *,
+        wheel: DeadlineWheel,
+        clock: IReactorTime,
+        timeout: float = 60.0,
+        settings: Settings | None = None,
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.mount = mount
+        self.wheel = wheel
+        self.clock = clock
+        self.timeout = timeout
+        self.default_settings = settings or Settings()
+
+    def __repr__(self) -> str:
+        return f"<ProxyPassResource {self.mount.source} {self.pool!r}>"
+
+    def render(self, request: Any) -> int:
+        Exchange(request, self).start()
+        return NOT_DONE_YET
+
+    def block(self, request: GatewayRequest, backend: Any = None) -> bytes:
+        """The encoded variables for `request`, without the two that frame it.
+
+        `backend` is the chosen member of a balancer, whose variables are added.
+        """
+        environment = request.environment
+        mapped = request.mapped or Mapped(self.mount, request.target.path, b"")
+        wants_path_info = self.mount.settings.path_info
+        if wants_path_info is None:
+            wants_path_info = PATH_INFO_VARIABLE in environment
+        if wants_path_info:
+            script_name = mapped.script_name
+            path_info: bytes | None = mapped.backend_path
+        else:
+            script_name = request.target.path
+            path_info = None
+        host = request.host_resource
+        channel = request.channel
+        name, port = request.server_identity
+        settings = request.settings or self.default_settings
+        headers = request.backend_headers
+        block = request_block(
+            host.static_environ(channel.local),
+            headers=headers,
+            environment=environment,
+            method=request.method,
+            protocol=request.protocol,
+            request_uri=request.uri,
+            query=request.target.query,
+            script_name=script_name,
+            path_info=path_info,
+            server_name=name,
+            server_port=port,
+            server_addr=channel.local.host,
+            remote_addr=channel.remote.host,
+            remote_port=channel.remote.port,
+            user=request.user,
+            auth_type=b"Basic" if request.user is not None else None,
+            pass_authorization=settings.cgi_pass_auth,
+            document_root=host.document_root,
+        )
+        if backend is not None:
+            block += encode_variables(self.pool.environment(backend).items())
+        return block
+

@@ -1,0 +1,492 @@
+"""One HTTP request and its answer.
+
+`GatewayRequest` is what a mount, a file or an error page answers (`interfaces.IGatewayRequest`),
+what the rules ask (`rules.facts.Facts`), and a `twisted.web.server.Request` for any Resource.
+Its answer is guarded: nothing is sent twice, nothing after the client has gone, and an answer
+that is short of its length is never made to look whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, TruncatedResponse
+from scgiproxy.interfaces import IGatewayRequest
+from scgiproxy.message.framing import (
+    LAST_CHUNK,
+    BodyKind,
+    RequestFraming,
+    ResponseFraming,
+    chunk,
+    response_framing,
+)
+from scgiproxy.message.headers import HeaderList
+from scgiproxy.rules.headers import apply_edits
+from scgiproxy.web.lazy import LazyRequest
+from scgiproxy.wire.body import LiveUpload, RequestBody, Spool
+
+if TYPE_CHECKING:
+    from scgiproxy.message.target import Target
+    from scgiproxy.rules.mapping import Mapped
+    from scgiproxy.rules.settings import Settings
+    from scgiproxy.web.channel import HttpChannel
+    from scgiproxy.web.site import GatewaySite
+    from scgiproxy.web.vhost import VirtualHostResource
+
+_STATUS_LINES: dict[int, bytes] = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+@implementer(IGatewayRequest)
+class GatewayRequest(LazyRequest):
+    """See the module.
+
+    - `target`: the normalised target, once the site has parsed it.
+    - `host_resource`, `mapped`, `settings`: the virtual host, the mount, the merged settings.
+    - `environment`: variables set by SetEnvIf, SetEnv and kin.
+    - `user`: the authenticated user, or None.
+    - `redirects`: how many internal redirects led here; `carried`: response headers they keep.
+    - `error_status`: the status to keep when this pass makes the body of an error answer.
+    """
+
+    log = Logger()
+    head_sent = False
+    gone = False
+    finished = 0
+    refusal: ClientError | None = None
+    target: Target
+    host_resource: VirtualHostResource
+    mapped: Mapped | None = None
+    settings: Settings | None = None
+    user: bytes | None = None
+    redirects = 0
+    carried: HeaderList = []
+    error_status = 0
+    is_error_page = False
+    status_sent = 0
+    body_sent = 0
+    upload: LiveUpload | None = None
+    server_identity: tuple[bytes, bytes] = (b"", b"")
+    _framing = ResponseFraming.NO_BODY
+    _length: int | None = None
+    _held_head: bytes = b""
+    _streaming = True
+
+    def __init__(
+        self,
+        channel: HttpChannel,
+        site: GatewaySite,
+        method: bytes,
+        uri: bytes,
+        protocol: bytes,
+        framing: RequestFraming,
+        headers: HeaderList,
+        keep_alive: bool,
+    ) -> None:
+        self.channel = channel
+        self.site = site
+        self.method = method
+        self.uri = uri
+        self.framing = framing
+        self.raw_headers = headers
+        self.keep_alive = keep_alive
+        self.protocol = self.clientproto = protocol
+        self.is_http11 = protocol == b"HTTP/1.1"
+        self.started = site.seconds()
+        self.environment: dict[bytes, bytes] = {}
+        self._gone_callbacks: list[Callable[[], None]] = []
+        if framing.kind is not BodyKind.NONE:
+            self.upload = LiveUpload(
+                framing.length or 0, channel.pause_upload, channel.resume_upload, self._wanted
+            )
+
+    # -- what the rules ask --------------------------------------------------------------------
+
+    @property
+    def decoded_path(self) -> bytes:
+        return self.target.path
+
+    @property
+    def query(self) -> bytes:  # type: ignore[override]
+        return self.target.query
+
+    @property
+    def remote_addr(self) -> bytes:
+        return self.channel.remote.host  # type: ignore[no-any-return]
+
+    @property
+    def remote_ip(self) -> IPv4Address | IPv6Address | None:
+        return self.channel.remote.ip  # type: ignore[no-any-return]
+
+    @property
+    def server_addr(self) -> bytes:
+        return self.channel.local.host  # type: ignore[no-any-return]
+
+    def header(self, name: bytes) -> bytes | None:
+        """The header of that lower-case name, repeated ones joined; None if absent."""
+        found = [value for key, value in self.raw_headers if key == name]
+        if len(found) <= 1:
+            return found[0] if found else None
+        return (b"; " if name == b"cookie" else b", ").join(found)
+
+    def header_names(self) -> Iterable[bytes]:
+        return (name for name, _ in self.raw_headers)
+
+    def isSecure(self) -> bool:
+        return bool(self.channel.local.secure)
+
+    @cached_property
+    def conditional(self) -> bool:
+        """The request has a precondition (RFC 9110 section 13.1)."""
+        return any(name.startswith(b"if-") for name, _ in self.raw_headers)
+
+    @property
+    def origin(self) -> bytes:
+        """Scheme and authority by which the client knows this server."""
+        name, port = self.server_identity
+        secure = self.channel.local.secure
+        if port == (b"443" if secure else b"80"):
+            return (b"https://" if secure else b"http://") + name
+        return (b"https://" if secure else b"http://") + name + b":" + port
+
+    @property
+    def backend_headers(self) -> HeaderList:
+        """The request's headers as a backend gets them (RequestHeader, ProxyAddHeaders)."""
+        settings = self.settings
+        headers = self.raw_headers
+        if settings is None or not (settings.request_headers or settings.add_forwarded_headers):
+            return headers
+        headers = list(headers)
+        if settings.add_forwarded_headers:
+            headers.append((b"x-forwarded-for", self.remote_addr))
+            headers.append((b"x-forwarded-host", self.header(b"host") or self.server_identity[0]))
+            headers.append((b"x-forwarded-server", self.server_identity[0]))
+        apply_edits(settings.request_headers, headers, self)
+        return headers
+
+    def start_again(self, environment: dict[bytes, bytes]) -> None:
+        """Forget what the pass so far has found out: an internal redirect follows."""
+        self.environment = environment
+        self.mapped = None
+        self.settings = None
+        self.user = None
+        self.is_error_page = False
+        self._gone_callbacks.clear()
+        if self.upload is not None:
+            # What of the body has not come is not wanted any more; the connection ends after it.
+            self.upload.stopProducing()
+            if not self.upload.complete:
+                self.keep_alive = False
+            self.upload = None
+
+    # -- the upload ----------------------------------------------------------------------------
+
+    def body_received(self, data: bytes) -> None:
+        if self.upload is not None:
+            self.upload.received(data)
+
+    def body_ended(self) -> None:
+        if self.upload is not None:
+            self.upload.ended()
+
+    def body_failed(self, failure: Failure) -> None:
+        """The rest of the body will not come, or cannot be read."""
+        if self.upload is not None:
+            self.upload.failed(failure)
+
+    @property
+    def body_complete(self) -> bool:
+        return self.upload is None or self.upload.complete
+
+    def _wanted(self) -> None:
+        if self.framing.expects_continue and not self.head_sent:
+            self.channel.send_continue(self)
+
+    def spool(self, limit: int) -> Deferred[RequestBody]:
+        """Collect an upload of unknown length; fires with a source of its true length.
+
+        Fails with BodyTooLarge over `limit` bytes (0: no limit), with GatewayError when it cannot
+        be kept, or with what made the client's sending fail.
+        """
+        assert self.upload is not None
+        spool = Spool(limit)
+        consumer = _SpoolConsumer(self.upload, spool)
+        self.on_gone(consumer.stop)
+        return consumer.start()
+
+    # -- the answer ----------------------------------------------------------------------------
+
+    def send_head(
+        self, status: int, reason: bytes | None, headers: HeaderList, length: int | None
+    ) -> None:
+        if self.head_sent or self.gone:
+            return
+        self.head_sent = True
+        if self.error_status:
+            status, reason = self.error_status, None
+        if self.carried:
+            headers = self.carried + headers
+        settings = self.settings
+        if settings is not None and settings.response_headers:
+            edits = settings.response_headers
+            if self.is_error_page:
+                edits = tuple(edit for edit in edits if edit.always)
+            headers = list(headers)
+            apply_edits(edits, headers, self)
+        if not self.body_complete:
+            self.keep_alive = False
+        framing = response_framing(self.method, status, length, self.is_http11)
+        if framing is ResponseFraming.CLOSE:
+            self.keep_alive = False
+        self._framing = framing
+        self._length = length
+        self.status_sent = status
+        self._held_head = self._encode_head(status, reason, headers, length)
+
+    def _encode_head(
+        self, status: int, reason: bytes | None, headers: HeaderList, length: int | None
+    ) -> bytes:
+        line = _STATUS_LINES.get(status) if reason is None else None
+        if line is None:
+            line = b"HTTP/1.1 %d %b\r\n" % (status, reason or b"")
+        lines = [b": ".join(header) for header in headers]
+        names = {name.lower() for name, _ in headers}
+        site = self.site
+        if b"date" not in names:
+            lines.append(site.date_line())
+        if b"server" not in names and site.server_line:
+            lines.append(site.server_line)
+        framing = self._framing
+        if framing is ResponseFraming.CHUNKED:
+            lines.append(b"Transfer-Encoding: chunked")
+        elif length is not None and status >= 200 and status not in (204, 304):
+            lines.append(b"Content-Length: %d" % length)
+        if not self.keep_alive:
+            lines.append(b"Connection: close")
+        elif not self.is_http11:
+            lines.append(b"Connection: keep-alive")
+        return line + b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def write(self, data: bytes) -> None:
+        if self.gone or not data:
+            return
+        if not self.head_sent:
+            self._begin_resource_answer(None)
+        framing = self._framing
+        if framing is ResponseFraming.NO_BODY:
+            return
+        if framing is ResponseFraming.LENGTH:
+            left = (self._length or 0) - self.body_sent
+            if len(data) > left:
+                data = data[:left]
+        self.body_sent += len(data)
+        head, self._held_head = self._held_head, b""
+        transport = self.channel.transport
+        if framing is ResponseFraming.CHUNKED:
+            transport.writeSequence((head, *chunk(data)))
+        elif head:
+            transport.write(head + data if len(data) < 65536 else head)
+            if len(data) >= 65536:
+                transport.write(data)
+        else:
+            transport.write(data)
+
+    def flush(self) -> None:
+        if self._held_head and not self.gone:
+            head, self._held_head = self._held_head, b""
+            self.channel.transport.write(head)
+
+    def finish(self) -> None:
+        if self.gone or self.finished:
+            return
+        if not self.head_sent:
+            self._begin_resource_answer(0)
+        framing = self._framing
+        if framing is ResponseFraming.LENGTH and self.body_sent < (self._length or 0):
+            self.abort(TruncatedResponse(f"{self.body_sent} of {self._length} bytes sent"))
+            return
+        if framing is ResponseFraming.CHUNKED:
+            self.channel.transport.write(self._held_head + LAST_CHUNK)
+            self._held_head = b""
+        else:
+            self.flush()
+        self._end()
+        self.channel.request_done(self)
+        for deferred in self.__dict__.pop("notifications", ()):
+            deferred.callback(None)
+
+    def abort(self, reason: Exception) -> None:
+        if self.gone or self.finished:
+            return
+        self._leave(Failure(reason))
+        self.channel.abort()
+
+    def failed(self, failure: Failure) -> None:
+        """Something of ours broke: an error page if there is still time, else an abort."""
+        error = failure.value
+        if not isinstance(error, ScgiProxyError):
+            self.log.failure("while serving {uri!r}", failure, uri=self.uri)
+        self.site.answer_error(self, error)
+
+    def _end(self) -> None:
+        """The answer is over, well or not: free what the request holds."""
+        self.finished = 1
+        self._gone_callbacks.clear()
+        if self.upload is not None:
+            self.upload.stopProducing()
+        content = self.__dict__.pop("content", None)
+        if content is not None:
+            content.close()
+        self.site.answered(self)
+
+    def _leave(self, failure: Failure) -> None:
+        self.gone = True
+        callbacks = list(self._gone_callbacks)
+        self._end()
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                self.log.failure("while giving up {uri!r}", uri=self.uri)
+        for deferred in self.__dict__.pop("notifications", ()):
+            deferred.errback(failure)
+
+    # -- the client leaves ---------------------------------------------------------------------
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        if self.gone:
+            callback()
+        elif not self.finished:
+            self._gone_callbacks.append(callback)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The channel's connection is gone before the answer was complete."""
+        if self.gone or self.finished:
+            return
+        if self.upload is not None and not self.upload.complete:
+            self.upload.stopProducing()
+        self._leave(Failure(ClientGone("the client left before its answer was complete")))
+
+    # -- producers -----------------------------------------------------------------------------
+
+    def registerProducer(
+        self, producer: IPushProducer | IPullProducer, streaming: bool
+    ) -> None:
+        if self.gone or self.finished:
+            producer.stopProducing()
+            return
+        channel = self.channel
+        if streaming:
+            channel.producer = producer
+            if channel.send_blocked:
+                producer.pauseProducing()  # type: ignore[union-attr]
+        else:
+            channel.producer = _PullToPush(producer)
+            channel.producer.start(channel.send_blocked)
+
+    def unregisterProducer(self) -> None:
+        channel = self.channel
+        if isinstance(channel.producer, _PullToPush):
+            channel.producer.stopped = True
+        channel.producer = None
+
+    # -- for any twisted.web Resource ----------------------------------------------------------
+
+    def _begin_resource_answer(self, length: int | None) -> None:
+        """The head that a Resource has put together in `responseHeaders`."""
+        headers: HeaderList = []
+        for name, values in self.responseHeaders.getAllRawHeaders():
+            if name == b"Content-Length":
+                length = int(values[-1])
+            elif name != b"Transfer-Encoding":
+                headers.extend((name, value) for value in values)
+        headers.extend((b"Set-Cookie", cookie) for cookie in self.cookies)
+        self.send_head(self.code, None, headers, length)
+
+    @property
+    def startedWriting(self) -> int:  # type: ignore[override]
+        return int(self.head_sent)
+
+
+class _SpoolConsumer:
+    """Reads an upload of unknown length into a spool."""
+
+    def __init__(self, upload: LiveUpload, spool: Spool) -> None:
+        self._upload = upload
+        self._spool = spool
+        self._fired: Deferred[RequestBody] = Deferred()
+
+    def start(self) -> Deferred[RequestBody]:
+        self._upload.startProducing(self).addCallbacks(self._done, self._failed)  # type: ignore[arg-type]
+        return self._fired
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._spool.write(data)
+        except ScgiProxyError:
+            failure = Failure()
+            self._upload.stopProducing()
+            self._failed(failure)
+
+    def stop(self) -> None:
+        self._spool.close()
+        self._upload.stopProducing()
+
+    def _done(self, _: None) -> None:
+        self._fired.callback(self._spool.body())
+
+    def _failed(self, failure: Failure) -> None:
+        self._spool.close()
+        self._fired.errback(failure)
+
+
+class _PullToPush:
+    """Drives a pull producer from a channel that pauses and resumes.
+
+    It asks until the transport says that it has enough.
+    """
+
+    def __init__(self, producer: IPullProducer) -> None:
+        self._producer = producer
+        self._paused = False
+        self._running = False
+        self.stopped = False
+
+    def start(self, paused: bool) -> None:
+        self._paused = paused
+        self._run()
+
+    def _run(self) -> None:
+        if self._running:
+            return
+        self._running = True
+        try:
+            while not self._paused and not self.stopped:
+                self._producer.resumeProducing()
+        finally:
+            self._running = False
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._run()
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+        self._producer.stopProducing()
+
+

@@ -1,0 +1,247 @@
+"""The site: one listener's factory of channels, and the way of every request through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.logger import Logger
+from twisted.web.server import Site
+
+from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError
+from scgiproxy.message.conditions import format_http_date
+from scgiproxy.message.environ import server_identity
+from scgiproxy.message.framing import RequestFraming
+from scgiproxy.message.headers import HeaderList, parse_host
+from scgiproxy.message.target import parse_target
+from scgiproxy.rules.settings import ServerSettings
+from scgiproxy.web import refusal
+from scgiproxy.web.address import ConnectionEnd
+from scgiproxy.web.channel import HttpChannel
+from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.request import GatewayRequest
+from scgiproxy.wire.deadline import DeadlineWheel
+
+if TYPE_CHECKING:
+    from scgiproxy.web.vhost import VirtualHostResource
+
+MOST_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What a channel must know before it knows the virtual host. Sizes in bytes, 0 fields: any."""
+
+    line: int
+    fields: int
+    field_size: int
+    timeout: float
+    keep_alive: bool
+    keep_alive_timeout: float
+    max_requests: int
+
+    @classmethod
+    def of(cls, server: ServerSettings) -> ConnectionLimits:
+        return cls(
+            server.limit_request_line,
+            server.limit_request_fields,
+            server.limit_request_field_size,
+            server.timeout,
+            server.keep_alive,
+            server.keep_alive_timeout,
+            server.max_keep_alive_requests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What a Host field (or an absolute target) means on one local end."""
+
+    resource: VirtualHostResource
+    identity: tuple[bytes, bytes]
+
+
+class GatewaySite(Site):
+    """Serves the virtual hosts of `hosts` on one listener.
+
+    - `server_software`: the Server field and SERVER_SOFTWARE; empty sends no Server.
+    - `secure`: the listener is TLS.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        hosts: HostTable,
+        *,
+        clock: IReactorTime,
+        wheel: DeadlineWheel,
+        server_software: bytes = b"",
+        secure: bool = False,
+    ) -> None:
+        super().__init__(hosts.main, reactor=clock)
+        self.hosts = hosts
+        self.clock = clock
+        self.seconds = clock.seconds
+        self.wheel = wheel
+        self.server_line = b"Server: " + server_software if server_software else b""
+        self.secure = secure
+        self.channels: set[HttpChannel] = set()
+        self._locals: dict[tuple[Any, Any], ConnectionEnd] = {}
+        self._limits: dict[ConnectionEnd, ConnectionLimits] = {}
+        self._known_hosts: dict[tuple[ConnectionEnd, bytes | None], _Host] = {}
+        self._date_second = -1
+        self._date_line = b""
+
+    # -- a factory of channels -----------------------------------------------------------------
+
+    def startFactory(self) -> None:
+        """Nothing of the stock site's: it has a log of its own."""
+
+    def stopFactory(self) -> None:
+        """See `startFactory`."""
+
+    def buildProtocol(self, addr: IAddress) -> HttpChannel:
+        channel = HttpChannel()
+        channel.factory = channel.site = self
+        return channel
+
+    def local_end(self, address: Any) -> ConnectionEnd:
+        """Our end of a connection; one object for each address."""
+        key = (getattr(address, "host", None), getattr(address, "port", None))
+        found = self._locals.get(key)
+        if found is None:
+            if len(self._locals) >= MOST_REMEMBERED:
+                self._locals.clear()
+            found = self._locals[key] = ConnectionEnd(address, self.secure)
+        return found
+
+    def limits_for(self, local: ConnectionEnd) -> ConnectionLimits:
+        """The limits of the first virtual host on that end."""
+        found = self._limits.get(local)
+        if found is None:
+            server = self.hosts.candidates(local)[0].server
+            found = self._limits[local] = ConnectionLimits.of(server)
+        return found
+
+    def make_request(
+        self,
+        channel: HttpChannel,
+        method: bytes,
+        uri: bytes,
+        protocol: bytes,
+        framing: RequestFraming,
+        headers: HeaderList,
+        keep_alive: bool,
+    ) -> GatewayRequest:
+        return GatewayRequest(channel, self, method, uri, protocol, framing, headers, keep_alive)
+
+    def date_line(self) -> bytes:
+        """The Date field, formatted once a second."""
+        now = int(self.seconds())
+        if now != self._date_second:
+            self._date_second = now
+            self._date_line = b"Date: " + format_http_date(now)
+        return self._date_line
+
+    # -- a request's way -----------------------------------------------------------------------
+
+    def serve(self, request: GatewayRequest) -> None:
+        """Find out who serves `request`, and let them. What goes wrong is answered."""
+        local = request.channel.local
+        try:
+            if request.refusal is not None:
+                host = self._host(local, None)
+                request.host_resource, request.server_identity = host.resource, host.identity
+                raise request.refusal
+            uri = request.uri
+            name = request.header(b"host")
+            if not uri.startswith(b"/"):
+                target = parse_target(uri, request.method)
+                if target.authority is not None:
+                    name = target.authority
+            host = self._host(local, name)
+            request.host_resource, request.server_identity = host.resource, host.identity
+            resource = host.resource
+            request.target = parse_target(uri, request.method, resource.server.encoded_slashes)
+            resource.serve(request)
+        except ScgiProxyError as error:
+            if getattr(request, "host_resource", None) is None:
+                request.host_resource = self.hosts.candidates(local)[0]
+            self.answer_error(request, error)
+
+    def _host(self, local: ConnectionEnd, name: bytes | None) -> _Host:
+        key = (local, name)
+        found = self._known_hosts.get(key)
+        if found is None:
+            parsed = parse_host(name) if name is not None else None
+            resource = self.hosts.select(local, parsed[0] if parsed else None)
+            server = resource.server
+            identity = server_identity(
+                canonical=server.canonical_name.value == "on",
+                server_name=server.name,
+                server_name_port=server.port,
+                host=parsed,
+                listening_port=local.port_number,
+                server_addr=local.host,
+                scheme=b"https" if local.secure else server.scheme,
+            )
+            if len(self._known_hosts) >= MOST_REMEMBERED:
+                self._known_hosts.clear()
+            found = self._known_hosts[key] = _Host(resource, identity)
+        return found
+
+    def reroute(self, request: GatewayRequest, raw_target: bytes) -> None:
+        """Serve `request` once more, at another target of its virtual host."""
+        resource = request.host_resource
+        try:
+            request.target = parse_target(raw_target, b"GET", resource.server.encoded_slashes)
+            resource.serve(request)
+        except ScgiProxyError as error:
+            self.answer_error(request, error)
+
+    # -- what answers call ---------------------------------------------------------------------
+
+    def answer_error(
+        self, request: GatewayRequest, error: BaseException, detail: str = ""
+    ) -> None:
+        """Log `error` in one line; an error page if there is time for one, else an abort."""
+        self._log_failure(request, error, detail)
+        if request.gone or request.finished:
+            return
+        if request.head_sent:
+            request.abort(error if isinstance(error, Exception) else Exception(str(error)))
+            return
+        refusal.answer_error(request, error)
+
+    def answered(self, request: GatewayRequest) -> None:
+        """The answer to `request` has ended, well or not."""
+        host = request.host_resource
+        for log in host.access_logs:
+            log.write(request)
+
+    def _log_failure(self, request: GatewayRequest, error: BaseException, detail: str) -> None:
+        if isinstance(error, ClientGone):
+            level = self.log.debug
+        elif isinstance(error, ClientError):
+            level = self.log.info
+        else:
+            level = self.log.warn
+        level(
+            "{log_key}: {error} ({client} {method} {uri} elapsed={elapsed:.3f} s{detail})",
+            log_key=getattr(error, "log_key", "gateway.error"),
+            error=str(error),
+            client=request.channel.remote,
+            method=_shown(request.method),
+            uri=_shown(request.uri),
+            elapsed=self.seconds() - request.started,
+            detail=" " + detail if detail else "",
+        )
+
+
+def _shown(data: bytes, most: int = 200) -> str:
+    """Bytes of a client in a log line: printable, bounded."""
+    return ascii(data[:most].decode("latin-1"))[1:-1]
+
+

@@ -1,0 +1,232 @@
+"""A virtual host: from a normalised target to the resource that answers.
+
+The order is Apache's: server-level SetEnvIf, the mapping (ProxyPass of a Location before the
+host's table), the sections' settings, their SetEnvIf, access and authentication, SetEnv, and then
+the mount, the plugin's Resource or the file. One normal form of the path serves all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from scgiproxy.errors import BodyTooLarge, GatewayError, NotFound
+from scgiproxy.message.environ import StaticEnviron
+from scgiproxy.rules.environment import apply_rules
+from scgiproxy.rules.mapping import (
+    Alias,
+    Mapped,
+    MappingTable,
+    Mount,
+    find_alias,
+    mapped_url,
+)
+from scgiproxy.rules.sections import SectionTable
+from scgiproxy.rules.settings import ServerSettings, Settings
+from scgiproxy.web.access import Authenticators, admit
+from scgiproxy.web.address import ConnectionEnd
+from scgiproxy.web.hosts import HostNames
+from scgiproxy.web.mount import ProxyPassResource
+from scgiproxy.web.request import GatewayRequest
+from scgiproxy.web.static import answer_static
+from scgiproxy.wire.body import FileBody, RequestBody
+
+if TYPE_CHECKING:
+    from scgiproxy.web.accesslog import AccessLogFile
+
+NO_PROXY = b"no-proxy"
+
+
+class VirtualHostResource(Resource):
+    """One virtual host, or the main server.
+
+    - `addresses`: of the VirtualHost line, each with `address` and `port` (None: any).
+    - `base_settings`: the settings where no section applies.
+    - `location_mounts`: the mounts that sections hold; `mounts`: the host's own table.
+    - `resources`: what serves each of them.
+    - `plugins`: the Resource for each SetHandler name.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        server: ServerSettings,
+        *,
+        sections: SectionTable,
+        base_settings: Settings,
+        location_mounts: Sequence[Mount] = (),
+        mounts: Sequence[Mount] = (),
+        aliases: Sequence[Alias] = (),
+        resources: Mapping[Mount, ProxyPassResource] | None = None,
+        plugins: Mapping[str, IResource] | None = None,
+        addresses: Sequence[Any] = (),
+        server_software: bytes = b"",
+        authenticators: Authenticators | None = None,
+        access_logs: Sequence[AccessLogFile] = (),
+    ) -> None:
+        super().__init__()
+        self.server = server
+        self.addresses = tuple(addresses)
+        self._names = HostNames(server.name, server.aliases)
+        self._table = MappingTable(mounts)
+        self._aliases = tuple(aliases)
+        self._sections = sections
+        self._resources = dict(resources or {})
+        self._plugins = dict(plugins or {})
+        self._server_software = server_software
+        self._authenticators = authenticators
+        self.access_logs = tuple(access_logs)
+        self._static_environs: dict[bool, StaticEnviron] = {}
+        root = server.document_root
+        self.document_root = None if root is None else os.fsencode(root)
+        self.file_roots = () if root is None else (root,)
+        self.base_settings = base_settings
+        self._location_tables = {mount: MappingTable((mount,)) for mount in location_mounts}
+
+    def __repr__(self) -> str:
+        return f"<VirtualHostResource {self.server.name!r}>"
+
+    def has_name(self, name: bytes) -> bool:
+        """True if `name` (lower case) is the ServerName or matches a ServerAlias."""
+        return name in self._names
+
+    def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
+        """The variables that are the same for every request on such a connection."""
+        found = self._static_environs.get(local.secure)
+        if found is None:
+            root = self.document_root or b""
+            variables = {
+                b"SERVER_SIGNATURE": b"",
+                b"SERVER_SOFTWARE": self._server_software,
+                b"DOCUMENT_ROOT": root,
+                b"REQUEST_SCHEME": b"https" if local.secure else self.server.scheme,
+                b"CONTEXT_PREFIX": b"",
+                b"CONTEXT_DOCUMENT_ROOT": root,
+                b"SERVER_ADMIN": self.server.admin,
+            }
+            if local.secure or self.server.scheme == b"https":
+                variables[b"HTTPS"] = b"on"
+            found = self._static_environs[local.secure] = StaticEnviron(variables)
+        return found
+
+    def render(self, request: Any) -> int:
+        """Serve `request`, as a Resource of a tree."""
+        self.serve(request)
+        return NOT_DONE_YET
+
+    # -- the way of a request ------------------------------------------------------------------
+
+    def serve(self, request: GatewayRequest) -> None:
+        """Answer `request`, whose target is set. Raises ScgiProxyError if it is refused."""
+        if self.server.environment:
+            apply_rules(self.server.environment, request)
+        mapped = self._map(request)
+        request.mapped = mapped
+        if mapped is not None and mapped.mount.target is not None:
+            settings = self._sections.for_mount(request.target.path, mapped_url(mapped))
+            request.settings = settings
+            self._admit(request, settings)
+        else:
+            request.mapped = None
+            root, rest = self._file(request.target.path)
+            path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""
+            request.settings = settings = self._sections.for_file(request.target.path, path)
+            self._admit(request, settings)
+
+    def _map(self, request: GatewayRequest) -> Mapped | None:
+        if NO_PROXY in request.environment:
+            return None
+        path = request.target.path
+        if self._location_tables:
+            mount = self._sections.location_only(path).proxy
+            if mount is not None:
+                return self._location_tables[mount].find(path)
+        return self._table.find(path)
+
+    def _file(self, path: bytes) -> tuple[str, bytes]:
+        """The root folder that `path` belongs to (empty if none), and the rest of it."""
+        found = find_alias(self._aliases, path)
+        if found is not None:
+            return found[0].path, found[1]
+        return self.server.document_root or "", path
+
+    def _admit(self, request: GatewayRequest, settings: Settings) -> None:
+        if settings.set_env_if:
+            apply_rules(settings.set_env_if, request)
+        if settings.access is None:
+            self._admitted(request, settings)
+            return
+        waiting = admit(request, settings, self._authenticators)
+        if waiting is None:
+            self._admitted(request, settings)
+        else:
+            waiting.addCallback(lambda _: self._admitted(request, settings))
+            waiting.addErrback(request.failed)
+
+    def _admitted(self, request: GatewayRequest, settings: Settings) -> None:
+        if request.gone:
+            return
+        if settings.set_env:
+            apply_rules(settings.set_env, request)
+        length = 0 if request.upload is None else request.framing.length or 0
+        limit = settings.limit_request_body
+        if limit and length > limit:
+            raise BodyTooLarge(f"the body is {length} bytes; LimitRequestBody is {limit}")
+        if request.mapped is not None:
+            self._resources[request.mapped.mount].render(request)
+        elif settings.handler is not None:
+            self._serve_plugin(request, settings.handler, settings)
+        else:
+            self._serve_file(request)
+
+    # -- what is not a mount -------------------------------------------------------------------
+
+    def _serve_file(self, request: GatewayRequest) -> None:
+        path = request.target.path
+        if path == b"*":
+            request.send_head(200, None, [(b"Allow", b"GET, HEAD, OPTIONS, POST")], 0)
+            request.finish()
+            return
+        root, rest = self._file(path)
+        if not root:
+            raise NotFound(f"no mount and no DocumentRoot serves {path[:200]!r}")
+        answer_static(request, root, rest, url_path=path, query=request.target.query)
+
+    def _serve_plugin(self, request: GatewayRequest, name: str, settings: Settings) -> None:
+        resource = self._plugins.get(name)
+        if resource is None:
+            raise GatewayError(f"no plugin serves SetHandler {name}")
+        if request.upload is None:
+            self._render_plugin(request, resource)
+            return
+        spooled: Deferred[RequestBody] = request.spool(settings.limit_request_body)
+        spooled.addCallback(self._give_content, request, resource)
+        spooled.addErrback(request.failed)
+
+    def _give_content(
+        self, body: RequestBody, request: GatewayRequest, resource: IResource
+    ) -> None:
+        if isinstance(body, FileBody):
+            request.content = body.detach()
+        if not request.gone:
+            self._render_plugin(request, resource)
+
+    def _render_plugin(self, request: GatewayRequest, resource: IResource) -> None:
+        request.prepath = []
+        request.postpath = request.target.path[1:].split(b"/")
+        while not resource.isLeaf and request.postpath:
+            step = request.postpath.pop(0)
+            request.prepath.append(step)
+            resource = resource.getChildWithDefault(step, request)
+        try:
+            request.render(resource)
+        except Exception:
+            request.failed(Failure())
+

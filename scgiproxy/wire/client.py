@@ -1,0 +1,330 @@
+"""One exchange with an SCGI backend, on any transport.
+
+`ScgiClientProtocol` sends one request and reads one answer, both at the same time, and closes.
+`ScgiClientFactory` makes one for ``reactor.connectTCP`` and endpoints::
+
+    factory = ScgiClientFactory(ScgiRequest(block, body), receiver, wheel=wheel, clock=reactor)
+    reactor.connectUNIX("/run/app.sock", factory)
+
+Deadlines are of inactivity: `timeout` seconds for each wait on the backend. Waiting for somebody
+else (a slow upload, a client that does not read) does not count against the backend.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IConnector, IPushProducer, IReactorTime
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from scgiproxy.errors import (
+    BackendError,
+    BodyTimeout,
+    ConnectFailed,
+    HeadTimeout,
+    SendFailed,
+    TruncatedResponse,
+)
+from scgiproxy.interfaces import IDeadline, IResponseReceiver
+from scgiproxy.scgi.request import frame
+from scgiproxy.scgi.response import End, ResponseHead, ResponseParser
+from scgiproxy.wire.body import RequestBody
+from scgiproxy.wire.deadline import DeadlineWheel
+
+FIRST_BYTES = 80
+"""How much of an answer is kept for the log."""
+
+CLOSE_GRACE = 5.0
+"""Seconds for the last bytes to leave after a complete answer."""
+
+
+class Phase(Enum):
+    """How far an exchange has come; the word for the log."""
+
+    CONNECT = "connect"
+    SEND = "send"
+    HEAD = "head"
+    BODY = "body"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class ScgiRequest:
+    """What to send: the header block without its first two variables, and the body.
+
+    `head_only` says that the answer will have no body (HEAD). `half_close` shuts the sending
+    direction after the body, for backends that read past CONTENT_LENGTH.
+    """
+
+    block: bytes
+    body: IBodyProducer | None = None
+    head_only: bool = False
+    half_close: bool = False
+
+
+@implementer(IPushProducer, IDeadline)
+class ScgiClientProtocol(Protocol):
+    """Sends `request` when connected, and tells `receiver` of the answer.
+
+    `sent` and `received` count bytes; `first_bytes` has the beginning of the answer; `last_phase`
+    is the phase it ended in.
+    """
+
+    transport: Any
+    deadline = math.inf
+
+    def __init__(
+        self,
+        request: ScgiRequest,
+        receiver: IResponseReceiver,
+        *,
+        wheel: DeadlineWheel,
+        clock: IReactorTime,
+        timeout: float,
+    ) -> None:
+        self._request = request
+        self._receiver = receiver
+        self._wheel = wheel
+        self._seconds = clock.seconds
+        self._timeout = timeout
+        self._parser = ResponseParser(body_expected=not request.head_only)
+        self._uploading = False
+        self._write_failed = False
+        self._lost = False
+        self.phase = Phase.CONNECT
+        self.last_phase = Phase.CONNECT
+        self.sent = 0
+        self.received = 0
+        self.first_bytes = b""
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        request = self._request
+        body = request.body
+        self.deadline = self._seconds() + self._timeout
+        self._wheel.watch(self)
+        if body is None:
+            data = frame(0, request.block)
+            self.phase = Phase.HEAD
+            self.sent = len(data)
+            self.transport.write(data)
+            if request.half_close:
+                self.transport.loseWriteConnection()
+            return
+        data = frame(body.length, request.block)
+        if isinstance(body, RequestBody):
+            data += body.first_bytes()
+        self.phase = Phase.SEND
+        self._uploading = True
+        self.deadline = math.inf
+        self.transport.registerProducer(self, True)
+        self.write(data)
+        if self._uploading:
+            body.startProducing(self).addCallbacks(self._upload_done, self._upload_broke)
+
+    def write(self, data: bytes) -> None:
+        """Body bytes, from the body source."""
+        if self._uploading:
+            self.sent += len(data)
+            self.transport.write(data)
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """The body source is told of pauses already: it was given to the constructor."""
+
+    def unregisterProducer(self) -> None:
+        """See `registerProducer`."""
+
+    def _upload_done(self, _: None) -> None:
+        if not self._uploading:
+            return
+        self._uploading = False
+        self.transport.unregisterProducer()
+        if self.phase is Phase.SEND:
+            self.phase = Phase.HEAD
+        self.deadline = self._seconds() + self._timeout
+        self._wheel.watch(self)
+        if self._request.half_close:
+            self.transport.loseWriteConnection()
+
+    def _upload_broke(self, failure: Failure) -> None:
+        if self.phase is not Phase.DONE:
+            self.cancel()
+            self._receiver.upload_failed(failure)
+
+    def _stop_upload(self) -> None:
+        if self._uploading:
+            self._uploading = False
+            self.transport.unregisterProducer()
+            if self._request.body is not None:
+                self._request.body.stopProducing()
+
+    def write_failed(self) -> None:
+        """The transport cannot send any more, but may still read: an answer may be waiting."""
+        self._write_failed = True
+        self._stop_upload()
+        self.deadline = self._seconds() + self._timeout
+        self._wheel.watch(self)
+
+    # The transport pauses the upload through these.
+
+    def pauseProducing(self) -> None:
+        self.deadline = self._seconds() + self._timeout
+        self._wheel.watch(self)
+        if self._uploading and self._request.body is not None:
+            self._request.body.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.deadline = math.inf
+        if self._uploading and self._request.body is not None:
+            self._request.body.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._stop_upload()
+
+    # -- receiving -----------------------------------------------------------------------------
+
+    def pause_response(self) -> None:
+        """Stop reading the answer; the backend's deadline stops as well."""
+        if self.phase is not Phase.DONE:
+            self.deadline = math.inf
+            self.transport.pauseProducing()
+
+    def resume_response(self) -> None:
+        if self.phase is not Phase.DONE:
+            self.deadline = self._seconds() + self._timeout
+            self._wheel.watch(self)
+            self.transport.resumeProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.phase is Phase.DONE:
+            return
+        if not self.received:
+            self.first_bytes = data[:FIRST_BYTES]
+        self.received += len(data)
+        if not self._uploading:
+            self.deadline = self._seconds() + self._timeout
+        try:
+            events = self._parser.feed(data)
+        except BackendError as error:
+            self._fail(error)
+            return
+        self._tell(events)
+        if self.phase is not Phase.DONE:
+            self._receiver.pieces_received()
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+        self._lost = True
+        self._wheel.forget(self)
+        if self.phase is Phase.DONE:
+            return
+        had_body = self._request.body is not None
+        try:
+            if self.phase is not Phase.BODY and (self._write_failed or self._uploading):
+                raise SendFailed("the backend closed while the request was being sent")
+            # A backend that closes with request bytes unread resets the connection, whole answer
+            # or not; without a body to leave unread, a reset means that it broke.
+            if not reason.check(ConnectionDone) and not (had_body and self.phase is Phase.BODY):
+                raise TruncatedResponse("the backend reset the connection")
+            events = self._parser.eof()
+        except BackendError as error:
+            self._fail(error)
+            return
+        self._tell(events)
+
+    def _tell(self, events: list[Any]) -> None:
+        receiver = self._receiver
+        for event in events:
+            if type(event) is bytes:
+                receiver.body_received(event)
+            elif type(event) is ResponseHead:
+                self.phase = Phase.BODY
+                receiver.head_received(event)
+            elif type(event) is End:
+                self._close()
+                receiver.response_complete()
+                return
+            if self.phase is Phase.DONE:
+                return
+
+    def deadline_passed(self) -> None:
+        if self.phase is Phase.DONE:
+            self.transport.abortConnection()
+            return
+        seconds = f"{self._timeout:g} s"
+        if self.phase is Phase.BODY:
+            self._fail(BodyTimeout(f"no further body bytes within {seconds}"))
+        elif self.phase is Phase.SEND:
+            self._fail(HeadTimeout(f"the backend did not read the request for {seconds}"))
+        else:
+            self._fail(HeadTimeout(f"no complete response head within {seconds}"))
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Close at once and tell nobody: the answer is not wanted any more."""
+        if self.phase is not Phase.DONE:
+            self._close(abort=True)
+
+    def _fail(self, error: BackendError) -> None:
+        self._close(abort=True)
+        self._receiver.response_failed(error)
+
+    def _close(self, abort: bool = False) -> None:
+        abort = abort or self._uploading
+        self._stop_upload()
+        self.last_phase = self.phase
+        self.phase = Phase.DONE
+        if abort:
+            self.transport.abortConnection()
+        else:
+            # A backend that has answered may never read what is still to be flushed to it.
+            self.deadline = self._seconds() + CLOSE_GRACE
+            self.transport.loseConnection()
+            if not self._lost:
+                self._wheel.watch(self)
+
+
+class ScgiClientFactory(ClientFactory):
+    """Makes the protocol of one exchange; a failed connection is told to `receiver`."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        request: ScgiRequest,
+        receiver: IResponseReceiver,
+        *,
+        wheel: DeadlineWheel,
+        clock: IReactorTime,
+        timeout: float = 60.0,
+    ) -> None:
+        self._request = request
+        self._receiver = receiver
+        self._wheel = wheel
+        self._clock = clock
+        self._timeout = timeout
+
+    def buildProtocol(self, addr: IAddress | None) -> ScgiClientProtocol:
+        protocol = ScgiClientProtocol(
+            self._request,
+            self._receiver,
+            wheel=self._wheel,
+            clock=self._clock,
+            timeout=self._timeout,
+        )
+        protocol.factory = self
+        return protocol
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        error = reason.value
+        if not isinstance(error, BackendError):
+            error = ConnectFailed(reason.getErrorMessage())
+        self._receiver.response_failed(error)
