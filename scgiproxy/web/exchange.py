@@ -75,7 +75,7 @@ class Exchange:
         self._request = request
         self._resource = resource
         self._settings: Settings = request.settings or resource.default_settings
-        self._dispatch: Any = None
+        self.dispatch: Any = None
         self._client: ScgiClientProtocol | None = None
         self._body: IBodyProducer | None = None
         self._block = b""
@@ -134,16 +134,13 @@ class Exchange:
             self._fail(failure.value)
 
     def _find_backend(self) -> None:
-        # A connection may be up, or have failed, before `dispatch` returns.
-        self._dispatch = self._resource.pool.dispatch(self)
-        if self.download is Download.ENDED:
-            self._release(None)
+        self._resource.pool.dispatch(self)
 
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:
         resource = self._resource
         block = self._block
         if resource.pool.is_balancer:
-            block = resource.block(self._request, backend)
+            block = resource.block(self._request, self.dispatch.environment())
         self._connected = True
         if self._body is not None:
             self.upload = Upload.SENDING
@@ -293,7 +290,7 @@ class Exchange:
         self._free_body()
 
     def _release(self, fault: BackendError | None) -> None:
-        dispatch, self._dispatch = self._dispatch, None
+        dispatch, self.dispatch = self.dispatch, None
         if dispatch is not None:
             if self._connected:
                 dispatch.release(fault)

@@ -10,6 +10,7 @@ and then the request's `prepath` is SCRIPT_NAME.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +20,6 @@ from twisted.web.server import NOT_DONE_YET
 from scgiproxy.message.environ import request_block
 from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
-from scgiproxy.scgi.request import encode_variables
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.wire.deadline import DeadlineWheel
@@ -64,12 +64,14 @@ class ProxyPassResource(Resource):
         Exchange(request, self).start()
         return NOT_DONE_YET
 
-    def block(self, request: GatewayRequest, backend: Any = None) -> bytes:
+    def block(
+        self, request: GatewayRequest, member: Mapping[bytes, bytes] | None = None
+    ) -> bytes:
         """The encoded variables for `request`, without the two that frame it.
 
-        `backend` is the chosen member of a balancer, whose variables are added.
+        `member` has the variables that tell of the chosen member of a balancer.
         """
-        environment = request.environment
+        environment = {**request.environment, **member} if member else request.environment
         mapped = request.mapped or Mapped(self.mount, request.target.path, b"")
         wants_path_info = self.mount.settings.path_info
         if wants_path_info is None:
@@ -85,7 +87,7 @@ class ProxyPassResource(Resource):
         name, port = request.server_identity
         settings = request.settings or self.default_settings
         headers = request.backend_headers
-        block = request_block(
+        return request_block(
             host.static_environ(channel.local),
             headers=headers,
             environment=environment,
@@ -105,7 +107,4 @@ class ProxyPassResource(Resource):
             pass_authorization=settings.cgi_pass_auth,
             document_root=host.document_root,
         )
-        if backend is not None:
-            block += encode_variables(self.pool.environment(backend).items())
-        return block
 

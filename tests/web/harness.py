@@ -171,6 +171,7 @@ class FakePool:
     def dispatch(self, call: Any) -> FakeDispatch:
         dispatch = FakeDispatch()
         self.dispatches.append(dispatch)
+        call.dispatch = dispatch
         if self.refuse:
             call.dispatch_failed(Unavailable(f"{self.name}: connection refused"))
         elif self.hold:
