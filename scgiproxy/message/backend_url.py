@@ -6,7 +6,9 @@ wild; the result says where to connect and which path the backend is mounted at.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
 
 DEFAULT_PORT = 4000
 """mod_proxy_scgi's default; a convention of Apache, not of the protocol."""
@@ -42,7 +44,8 @@ class BackendUrl:
 
     - `address` is None for ``balancer://NAME``, and then `balancer` is NAME in lower case.
     - `path` is what follows the authority, as written (may be empty), in bytes.
-    - `label` is the URL as the user knows it, for logs and BALANCER_WORKER_NAME.
+    - `label` is the URL as the user knows it, without a user part, for logs and
+      BALANCER_WORKER_NAME.
     - `note` is a hint for the configuration check, empty if there is none.
     """
 
@@ -53,6 +56,11 @@ class BackendUrl:
     note: str = ""
 
 
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
+MAX_SOCKET_PATH = 107
+"""Bytes of a UNIX socket's path, the system's limit."""
+
+
 def parse_backend_url(text: str) -> BackendUrl:
     """Read ``scgi://host[:4000]/path``, ``unix:/path|scgi://name/path``, ``balancer://name/path``.
 
@@ -60,7 +68,7 @@ def parse_backend_url(text: str) -> BackendUrl:
     is dropped as Apache does; the host is lower-cased. Raises ValueError with a sentence that says
     what was expected. (mod_proxy_scgi, canonicalisation.)
     """
-    if text.lower().startswith("unix:"):
+    if text[:5].lower() == "unix:":
         return _parse_unix(text)
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
@@ -78,43 +86,62 @@ def parse_backend_url(text: str) -> BackendUrl:
         if not path:
             raise ValueError("no host in 'scgi://'; expected scgi://host:port/path")
         note = f"{text} is taken as a UNIX socket; Apache writes it unix:/{path}|scgi://localhost"
-        return BackendUrl(UnixAddress("/" + path), b"", text, note=note)
-    host, port = split_authority(authority.rpartition("@")[2])
-    return BackendUrl(TcpAddress(host, port), _bytes(slash + path), text)
+        return BackendUrl(_unix_address("/" + path), b"", text, note=note)
+    # A password is not for logs: the label is made again without it.
+    authority = authority.rpartition("@")[2]
+    host, port = split_authority(authority)
+    label = f"{text[: len(scheme)]}://{authority}{slash}{path}"
+    return BackendUrl(TcpAddress(host, port), _bytes(slash + path), label)
 
 
 def split_authority(authority: str) -> tuple[str, int]:
-    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` to host and port (default 4000)."""
+    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` to host and port (default 4000).
+
+    Raises ValueError with a sentence that says what was expected.
+    """
     if authority.startswith("["):
         host, bracket, rest = authority[1:].partition("]")
+        try:
+            IPv6Address(host)
+        except AddressValueError:
+            bracket = ""
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError(f"malformed IPv6 address in {authority!r}; expected [::1]:port")
+        host = host.lower()
         port = rest[1:]
     else:
-        host, _, port = authority.partition(":")
-    if not host:
-        raise ValueError(f"no host in {authority!r}")
+        host, _, port = authority.lower().partition(":")
+        if not host:
+            raise ValueError(f"no host in {authority!r}; expected host:port (IPv6: [::1]:port)")
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is no host name; expected letters, digits, dots, dashes")
     if not port:
-        return host.lower(), DEFAULT_PORT
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        return host, DEFAULT_PORT
+    if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError(
             f"port {port!r} of {authority!r} is no number from 1 to 65535"
             " (do both paths of the mount end in a slash, or neither?)"
         )
-    return host.lower(), int(port)
+    return host, int(port)
 
 
 def _parse_unix(text: str) -> BackendUrl:
     path, bar, label = text[len("unix:") :].partition("|")
-    if not path:
-        raise ValueError("no socket path after 'unix:'; expected unix:/path|scgi://name/")
-    if len(path.encode()) > 107:
-        raise ValueError(f"the socket path {path!r} is over 107 bytes, the system's limit")
     scheme, separator, rest = label.partition("://")
     if bar and scheme.lower().rstrip(":") != "scgi":
         raise ValueError(f"expected scgi://name/ after the bar of {text!r}")
     _, slash, url_path = rest.partition("/") if separator else ("", "", "")
-    return BackendUrl(UnixAddress(path), _bytes(slash + url_path), text)
+    return BackendUrl(_unix_address(path), _bytes(slash + url_path), text)
+
+
+def _unix_address(path: str) -> UnixAddress:
+    if not path:
+        raise ValueError("no socket path after 'unix:'; expected unix:/path|scgi://name/")
+    if "\x00" in path:
+        raise ValueError(f"the socket path {path!r} has a NUL")
+    if len(_bytes(path)) > MAX_SOCKET_PATH:
+        raise ValueError(f"the socket path {path!r} is over {MAX_SOCKET_PATH} bytes")
+    return UnixAddress(path)
 
 
 def _bytes(text: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scgiproxy.errors import BadRequest, ExpectationFailed, NotImplementedHere
 from scgiproxy.message.headers import HeaderList, list_tokens, parse_host
@@ -20,6 +20,13 @@ class ResponseFraming(Enum):
     """The end of the connection ends the body; the connection cannot persist."""
 
 
+# An attribute of an Enum class costs as much as a call.
+_NO_BODY: Final = ResponseFraming.NO_BODY
+_LENGTH: Final = ResponseFraming.LENGTH
+_CHUNKED: Final = ResponseFraming.CHUNKED
+_CLOSE: Final = ResponseFraming.CLOSE
+
+
 def response_framing(
     method: bytes, status: int, length: int | None, is_http11: bool
 ) -> ResponseFraming:
@@ -30,16 +37,16 @@ def response_framing(
     """
     # 1. No body whatever the header fields say: HEAD, 204, 304 (1xx is never a final answer).
     if method == b"HEAD" or status in (204, 304):
-        return ResponseFraming.NO_BODY
+        return _NO_BODY
     # 2. CONNECT is not served. 3. Never both fields: one of the cases below is chosen.
     # 4. Length unknown, and the client knows chunks.
     if length is None and is_http11:
-        return ResponseFraming.CHUNKED
+        return _CHUNKED
     # 5. (An invalid length was refused when it was read.) 6. Length known.
     if length is not None:
-        return ResponseFraming.LENGTH
+        return _LENGTH
     # 7. is about requests. 8. Whatever comes before the close.
-    return ResponseFraming.CLOSE
+    return _CLOSE
 
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -76,10 +83,11 @@ class RequestFraming(NamedTuple):
     expects_continue: bool
 
 
+_NO_REQUEST_BODY: Final = BodyKind.NONE
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
-_PLAIN_11 = RequestFraming(BodyKind.NONE, 0, True, False)
+_PLAIN_11 = RequestFraming(_NO_REQUEST_BODY, 0, True, False)
 
 
 def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> RequestFraming:
@@ -120,16 +128,16 @@ def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> R
         kind, length = BodyKind.CHUNKED, None
     elif lengths is not None:
         length = _content_length(lengths)
-        kind = BodyKind.LENGTH if length else BodyKind.NONE
+        kind = BodyKind.LENGTH if length else _NO_REQUEST_BODY
     else:
-        kind, length = BodyKind.NONE, 0
-    if kind is not BodyKind.NONE and method == b"TRACE":
+        kind, length = _NO_REQUEST_BODY, 0
+    if kind is not _NO_REQUEST_BODY and method == b"TRACE":
         raise BadRequest("a TRACE request has no body")
     options = list_tokens(b",".join(found.get(b"connection", ())))
     keep_alive = b"close" not in options and (is_http11 or b"keep-alive" in options)
     # An HTTP/1.0 client cannot wait for a 100, whatever it says.
     expects = is_http11 and _expects_continue(found.get(b"expect", ()))
-    return RequestFraming(kind, length, keep_alive, expects and kind is not BodyKind.NONE)
+    return RequestFraming(kind, length, keep_alive, expects and kind is not _NO_REQUEST_BODY)
 
 
 def _bad_version(protocol: bytes) -> BadRequest | NotImplementedHere:

@@ -24,10 +24,9 @@ MAX_LENGTH = (1 << 63) - 1
 _LINES = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n|([^\n]*+\n)"
 )
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r?\n")
-_STATUS = re.compile(rb"([0-9]{3})(?:[ \t]++(.*))?")
-_LENGTH = re.compile(rb"[0-9]{1,19}")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})( [\t\x20-\x7e\x80-\xff]*+)?+\r?\n")
 _ABSOLUTE_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+:")
 
 # Of these there can be only one: the last, as in Apache.
@@ -79,6 +78,14 @@ class ResponseState(Enum):
     FAILED = "failed"
 
 
+# Names of the module, since an attribute of an Enum class costs as much as a method call.
+_HEAD: Final = ResponseState.HEAD
+_BODY_LENGTH: Final = ResponseState.BODY_LENGTH
+_BODY_CLOSE: Final = ResponseState.BODY_CLOSE
+_DONE: Final = ResponseState.DONE
+_FAILED: Final = ResponseState.FAILED
+
+
 class ResponseParser:
     """Reads one answer, however it is cut into pieces, in time linear in its bytes.
 
@@ -88,40 +95,25 @@ class ResponseParser:
     - `max_lines`: limit of its lines, the empty one not counted.
     """
 
-    __slots__ = (
-        "_body_expected",
-        "_content_length",
-        "_error",
-        "_head_size",
-        "_headers",
-        "_line_count",
-        "_max_head",
-        "_max_lines",
-        "_reason",
-        "_remaining",
-        "_single",
-        "_status",
-        "_tail",
-        "state",
-    )
+    # What most answers never change stays on the class: one parser is made for each request.
+    state: ResponseState = _HEAD
+    _tail: bytearray | None = None  # an unfinished line
+    _head_size = 0  # bytes of the finished ones
+    _line_count = 0
+    _status: int | None = None
+    _reason: bytes | None = None
+    _content_length: int | None = None
+    _remaining = 0
+    _error: BackendError | None = None
 
     def __init__(
         self, *, body_expected: bool = True, max_head: int = 65536, max_lines: int = 200
     ) -> None:
-        self.state = ResponseState.HEAD
         self._body_expected = body_expected
         self._max_head = max_head
         self._max_lines = max_lines
-        self._tail: bytearray | None = None  # an unfinished line
-        self._head_size = 0  # bytes of the finished ones
-        self._line_count = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._single: dict[bytes, int] = {}
-        self._status: int | None = None
-        self._reason: bytes | None = None
-        self._content_length: int | None = None
-        self._remaining = 0
-        self._error: BackendError | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseParser {self.state.value}>"
@@ -132,15 +124,15 @@ class ResponseParser:
         Bytes after `END` are ignored. Raises BadResponse, and again if fed after that.
         """
         state = self.state
-        if state is ResponseState.HEAD:
+        if state is _HEAD:
             try:
                 return self._feed_head(data)
             except BackendError as error:
                 self._fail(error)
                 raise
-        if state is ResponseState.BODY_LENGTH:
+        if state is _BODY_LENGTH:
             return self._feed_length(data)
-        if state is ResponseState.BODY_CLOSE:
+        if state is _BODY_CLOSE:
             return [data] if data else []
         if self._error is not None:
             raise self._error
@@ -151,24 +143,24 @@ class ResponseParser:
 
         Raises TruncatedResponse in the middle of the head, or short of Content-Length.
         """
-        if self.state is ResponseState.BODY_CLOSE:
-            self.state = ResponseState.DONE
+        if self.state is _BODY_CLOSE:
+            self.state = _DONE
             return [END]
-        if self.state is ResponseState.DONE:
+        if self.state is _DONE:
             return []
         error = self._error or self._truncated()
         self._fail(error)
         raise error
 
     def _fail(self, error: BackendError) -> None:
-        self.state = ResponseState.FAILED
+        self.state = _FAILED
         self._error = error
         self._tail = None
         self._headers = []
 
     def _truncated(self) -> TruncatedResponse:
         length = self._content_length
-        if self.state is ResponseState.BODY_LENGTH and length is not None:
+        if self.state is _BODY_LENGTH and length is not None:
             received = length - self._remaining
             return TruncatedResponse(
                 f"the backend closed after {received} of {length} bytes of the body"
@@ -188,7 +180,7 @@ class ResponseParser:
         if size < remaining:
             self._remaining = remaining - size
             return [data] if size else []
-        self.state = ResponseState.DONE
+        self.state = _DONE
         return [data if size == remaining else data[:remaining], END]
 
     def _feed_head(self, data: bytes) -> list[Event]:
@@ -202,11 +194,18 @@ class ResponseParser:
             data = bytes(tail)
             self._tail = None
         # `data` begins at the start of a line.
-        head_end, body_start = _find_end(data, self._max_head - self._head_size)
-        if body_start < 0:
-            self._parse_lines(data, data.rfind(b"\n") + 1, len(data))
-            return []
-        self._parse_lines(data, head_end, body_start)
+        if data.startswith((b"\n", b"\r\n")):
+            lines_end, body_start = 0, data.find(b"\n") + 1
+        else:
+            empty = _EMPTY_LINE.search(data, 0, self._max_head - self._head_size + 3)
+            if empty is None:
+                lines_end = data.rfind(b"\n") + 1
+                self._parse_lines(data, lines_end, len(data))
+                if lines_end < len(data):
+                    self._tail = bytearray(data[lines_end:])
+                return []
+            lines_end, body_start = empty.start() + 1, empty.end()
+        self._parse_lines(data, lines_end, body_start)
         return self._finish_head(data, body_start)
 
     def _parse_lines(self, data: bytes, end: int, size: int) -> None:
@@ -229,8 +228,6 @@ class ResponseParser:
             raise self._too_long(data[lines_end:])
         self._line_count += len(lines)
         self._head_size += end
-        if end < size:
-            self._tail = bytearray(data[end:size])
 
     def _too_long(self, line: bytes) -> BadResponse:
         return BadResponse(
@@ -242,7 +239,7 @@ class ResponseParser:
         if match is None:
             line = data[: data.find(b"\n")]
             raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {line[:80]!r}")
-        self._set_status(match[1], match[2], match[0])
+        self._set_status(int(match[1]), match[2] or b"")
         return match.end()
 
     def _parse_headers(self, lines: list[tuple[bytes, bytes, bytes]]) -> None:
@@ -251,8 +248,7 @@ class ResponseParser:
             if other:
                 raise _bad_line(other)
             lower = name.lower()
-            if value[-1:] <= b" ":  # SP and HTAB are the only such bytes that pass the pattern
-                value = value.rstrip(b" \t")
+            value = value.rstrip(b" \t")
             if lower not in _SPECIAL:
                 headers.append((name, value))
             elif lower in _SINGLE:
@@ -262,31 +258,32 @@ class ResponseParser:
                 else:
                     headers[index] = (name, value)
             elif lower == b"status":
-                match = _STATUS.fullmatch(value)
-                if match is None:
+                digits = value[:3]
+                if not digits.isdigit() or value[3:4] not in b" \t":
                     raise BadResponse(f"expected Status: and three digits, got {value[:80]!r}")
-                self._set_status(match[1], match[2], b"Status: " + value)
+                self._set_status(int(digits), value[3:])
             elif lower == b"content-length":
                 self._set_length(value)
             else:
                 raise BadResponse(f"a CGI response has no Transfer-Encoding: {value[:80]!r}")
 
-    def _set_status(self, digits: bytes, reason: bytes | None, line: bytes) -> None:
-        status = int(digits)
+    def _set_status(self, status: int, reason: bytes) -> None:
         if not 200 <= status <= 599:
-            raise BadResponse(f"status {status} is no final status (200 to 599): {line[:80]!r}")
+            raise BadResponse(
+                f"status {status} is no final status (200 to 599); reason {reason[:80]!r}"
+            )
         if self._status is None:
             self._status = status
-            self._reason = (reason and reason.strip(b" \t")) or None
+            self._reason = reason.strip(b" \t") or None
         elif self._status != status:
-            raise BadResponse(f"two statuses, {self._status} and then {line[:80]!r}")
+            raise BadResponse(f"two statuses, {self._status} and then {status}")
 
     def _set_length(self, value: bytes) -> None:
         if self._content_length is not None:
             raise BadResponse(f"a second Content-Length: {value[:80]!r}")
-        if not _LENGTH.fullmatch(value) or int(value) > MAX_LENGTH:
+        if not value.isdigit() or len(value) > 19 or (length := int(value)) > MAX_LENGTH:
             raise BadResponse(f"expected Content-Length: and a number, got {value[:80]!r}")
-        self._content_length = int(value)
+        self._content_length = length
 
     def _finish_head(self, data: bytes, body_start: int) -> list[Event]:
         status = self._status
@@ -298,41 +295,15 @@ class ResponseParser:
         length = self._content_length
         head = ResponseHead(status, self._reason, self._headers, length, explicit)
         if not self._body_expected or status in BODILESS_STATUSES or length == 0:
-            self.state = ResponseState.DONE
+            self.state = _DONE
             return [head, END]
         rest = data[body_start:]
         if length is None:
-            self.state = ResponseState.BODY_CLOSE
+            self.state = _BODY_CLOSE
             return [head, rest] if rest else [head]
-        self.state = ResponseState.BODY_LENGTH
+        self.state = _BODY_LENGTH
         self._remaining = length
         return [head, *self._feed_length(rest)]
-
-
-def _find_end(data: bytes, room: int) -> tuple[int, int]:
-    """Where the last line's LF ends and where the body starts; (-1, -1) if there is no empty line.
-
-    `data` begins at the start of a line. Not much more than `room` bytes are looked at.
-    """
-    if data.startswith((b"\n", b"\r\n")):
-        return 0, data.find(b"\n") + 1
-    bound = room + 3
-    # The kind of line ending that the first line has is searched for first: the other search then
-    # stops where the head does, and not somewhere in the body.
-    first_line_end = data.find(b"\n", 0, bound)
-    if first_line_end < 0:
-        return -1, -1
-    if data[first_line_end - 1] == 0x0D:
-        crlf = data.find(b"\n\r\n", first_line_end, bound)
-        lf = data.find(b"\n\n", first_line_end, crlf + 1 if crlf >= 0 else bound)
-    else:
-        lf = data.find(b"\n\n", first_line_end, bound)
-        crlf = data.find(b"\n\r\n", first_line_end, lf + 2 if lf >= 0 else bound)
-    if lf >= 0 and (crlf < 0 or lf < crlf):
-        return lf + 1, lf + 2
-    if crlf >= 0:
-        return crlf + 1, crlf + 3
-    return -1, -1
 
 
 def _bad_line(line: bytes) -> BadResponse:
