@@ -20,6 +20,7 @@
      |    +-- ConnectFailed      503
      |    |    +-- BackendBusy   503  its queue of connections is full
      |    |    +-- OutOfSockets  503  the gateway has no descriptor or port left
+     |    |    +-- NameNotFound  503  its host name has no address
      |    +-- QueueTimeout       503  no free slot in time (`max`, `acquire`)
      |    +-- SendFailed         502  the backend stopped reading before it answered
      |    +-- HeadTimeout        504  no complete response head in time
@@ -159,6 +160,13 @@ class OutOfSockets(ConnectFailed):
 
     counts = False
     log_key = "gateway.sockets"
+
+
+class NameNotFound(ConnectFailed):
+    """The backend's host name could not be resolved; which says nothing about the backend."""
+
+    counts = False
+    log_key = "backend.name"
 
 
 class QueueTimeout(BackendError):

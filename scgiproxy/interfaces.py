@@ -103,7 +103,11 @@ class ICall(Interface):
     dispatch: object = Attribute("The `pool.dispatch.Dispatch` of this call; set by the pool.")
 
     def connected(backend: object, address: IAddress) -> IProtocol:
-        """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it."""
+        """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it.
+
+        From here on ``dispatch.release`` must be called, once. If this raises, that is logged, the
+        connection is closed and `dispatch_failed` follows after all.
+        """
 
     def dispatch_failed(error: BackendError) -> None:
         """No connection could be had; `Unavailable.reasons` says why, backend by backend."""
