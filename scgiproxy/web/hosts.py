@@ -1,12 +1,15 @@
-"""Which virtual host serves a request (VirtualHost, ServerName, ServerAlias)."""
+"""Virtual hosts: which one serves a request, by what names, and its constant variables."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
+from scgiproxy.message.environ import StaticEnviron
+from scgiproxy.rules.settings import ServerSettings
 from scgiproxy.web.address import ConnectionEnd
 
 if TYPE_CHECKING:
@@ -81,3 +84,20 @@ class HostNames:
 
 def _is_wild(alias: bytes) -> bool:
     return b"*" in alias or b"?" in alias
+
+
+def host_environ(server: ServerSettings, server_software: bytes, secure: bool) -> StaticEnviron:
+    """The variables that are the same for every request to a host by one kind of connection."""
+    root = os.fsencode(server.document_root or "")
+    variables = {
+        b"SERVER_SIGNATURE": b"",
+        b"SERVER_SOFTWARE": server_software,
+        b"DOCUMENT_ROOT": root,
+        b"REQUEST_SCHEME": b"https" if secure else server.scheme,
+        b"CONTEXT_PREFIX": b"",
+        b"CONTEXT_DOCUMENT_ROOT": root,
+        b"SERVER_ADMIN": server.admin,
+    }
+    if secure or server.scheme == b"https":
+        variables[b"HTTPS"] = b"on"
+    return StaticEnviron(variables)

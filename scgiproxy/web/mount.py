@@ -22,6 +22,7 @@ from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
+from scgiproxy.web.stock import serve_stock_request
 from scgiproxy.wire.deadline import DeadlineWheel
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ PATH_INFO_VARIABLE = b"proxy-scgi-pathinfo"
 class ProxyPassResource(Resource):
     """Serves every request, of any method, from `pool`.
 
-    - `path_info`: True sends PATH_INFO; None leaves it to the variable ``proxy-scgi-pathinfo``.
+    - `mount`: where it is mounted; ``settings.path_info`` True sends PATH_INFO, None leaves it to
+      the variable ``proxy-scgi-pathinfo``.
+    - `settings`: for requests that do not come through a gateway's own site.
     - `timeout`: seconds for each wait on a backend that has no timeout of its own.
     """
 
@@ -61,8 +64,15 @@ class ProxyPassResource(Resource):
         return f"<ProxyPassResource {self.mount.source} {self.pool!r}>"
 
     def render(self, request: Any) -> int:
+        """Answer any `twisted.web.server.Request`, with the response to come."""
+        if isinstance(request, GatewayRequest):
+            self.serve(request)
+            return NOT_DONE_YET
+        return serve_stock_request(request, self)
+
+    def serve(self, request: GatewayRequest) -> None:
+        """Answer `request`. Raises ScgiProxyError if it cannot even be started."""
         Exchange(request, self).start()
-        return NOT_DONE_YET
 
     def block(
         self, request: GatewayRequest, member: Mapping[bytes, bytes] | None = None

@@ -31,7 +31,7 @@ from scgiproxy.rules.sections import SectionTable
 from scgiproxy.rules.settings import ServerSettings, Settings
 from scgiproxy.web.access import Authenticators, admit
 from scgiproxy.web.address import ConnectionEnd
-from scgiproxy.web.hosts import HostNames
+from scgiproxy.web.hosts import HostNames, host_environ
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.static import answer_static
@@ -101,19 +101,9 @@ class VirtualHostResource(Resource):
         """The variables that are the same for every request on such a connection."""
         found = self._static_environs.get(local.secure)
         if found is None:
-            root = self.document_root or b""
-            variables = {
-                b"SERVER_SIGNATURE": b"",
-                b"SERVER_SOFTWARE": self._server_software,
-                b"DOCUMENT_ROOT": root,
-                b"REQUEST_SCHEME": b"https" if local.secure else self.server.scheme,
-                b"CONTEXT_PREFIX": b"",
-                b"CONTEXT_DOCUMENT_ROOT": root,
-                b"SERVER_ADMIN": self.server.admin,
-            }
-            if local.secure or self.server.scheme == b"https":
-                variables[b"HTTPS"] = b"on"
-            found = self._static_environs[local.secure] = StaticEnviron(variables)
+            found = self._static_environs[local.secure] = host_environ(
+                self.server, self._server_software, local.secure
+            )
         return found
 
     def render(self, request: Any) -> int:
@@ -180,7 +170,7 @@ class VirtualHostResource(Resource):
         if limit and length > limit:
             raise BodyTooLarge(f"the body is {length} bytes; LimitRequestBody is {limit}")
         if request.mapped is not None:
-            self._resources[request.mapped.mount].render(request)
+            self._resources[request.mapped.mount].serve(request)
         elif settings.handler is not None:
             self._serve_plugin(request, settings.handler, settings)
         else:

@@ -1,0 +1,205 @@
+"""The model becomes running parts. The one place where config and web meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.plugin import getPlugins
+from twisted.web.resource import IResource
+
+import twisted.plugins
+from scgiproxy import __version__
+from scgiproxy.config.merge import merge
+from scgiproxy.config.model import Config, VirtualHost
+from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.interfaces import IResourcePlugin
+from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.balance import balancing_method
+from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.resolve import Resolver
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.mapping import Mount
+from scgiproxy.rules.sections import SectionTable
+from scgiproxy.rules.settings import AccessLog, Settings
+from scgiproxy.web.access import Authenticators
+from scgiproxy.web.accesslog import AccessLogFile
+from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.mount import ProxyPassResource
+from scgiproxy.web.site import GatewaySite
+from scgiproxy.web.vhost import VirtualHostResource
+from scgiproxy.wire.deadline import DeadlineWheel
+from scgiproxy.wire.dial import Dialer
+
+
+class GatewayParts:
+    """Everything that runs for one `Config`: pools, virtual hosts, logs.
+
+    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler).
+    """
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        self.config = config
+        self.reactor = reactor
+        self.wheel = DeadlineWheel(reactor)
+        self.dialer = Dialer(reactor, self.wheel)
+        self.resolver = Resolver(reactor)
+        self.authenticators = Authenticators(reactor)
+        self.server_software = server_software(config.server_tokens)
+        self.pools: list[Pool] = []
+        self.sites: list[GatewaySite] = []
+        self._balancers: dict[str, Pool] = {}
+        self._logs: dict[AccessLog, AccessLogFile] = {}
+        self._problems: list[Problem] = []
+        self.hosts = HostTable(
+            self._host(config.main), [self._host(host) for host in config.virtual_hosts]
+        )
+        if self._problems:
+            raise ConfigError(self._problems)
+
+    def make_site(self, secure: bool) -> Factory:
+        """The factory of one listener."""
+        site = GatewaySite(
+            self.hosts,
+            clock=self.reactor,
+            wheel=self.wheel,
+            server_software=self.server_software,
+            secure=secure,
+        )
+        self.sites.append(site)
+        return site
+
+    @property
+    def access_logs(self) -> Iterable[AccessLogFile]:
+        return self._logs.values()
+
+    # -- virtual hosts -------------------------------------------------------------------------
+
+    def _host(self, host: VirtualHost) -> VirtualHostResource:
+        location_mounts = [
+            section.values["proxy"]
+            for section in host.sections
+            if section.values.get("proxy") is not None
+        ]
+        server = host.server
+        timeout = server.proxy_timeout or server.timeout
+        resources = {
+            mount: ProxyPassResource(
+                self._pool(mount, timeout),
+                mount,
+                wheel=self.wheel,
+                clock=self.reactor,
+                timeout=timeout,
+            )
+            for mount in (*host.mounts, *location_mounts)
+            if mount.target is not None
+        }
+        return VirtualHostResource(
+            server,
+            sections=SectionTable(host.base, host.sections, merge),
+            base_settings=merge([host.base]),
+            location_mounts=location_mounts,
+            mounts=host.mounts,
+            aliases=host.aliases,
+            resources=resources,
+            plugins=self._plugins(host),
+            addresses=host.addresses,
+            server_software=self.server_software,
+            authenticators=self.authenticators,
+            access_logs=[self._log(log) for log in server.access_logs],
+        )
+
+    def _log(self, log: AccessLog) -> AccessLogFile:
+        found = self._logs.get(log)
+        if found is None:
+            found = self._logs[log] = AccessLogFile(log.path, log.format, self.reactor)
+        return found
+
+    def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
+        found: dict[str, IResource] = {}
+        base = host.base.get("handler")
+        wanted = {base: host.position} if base else {}
+        for section in host.sections:
+            name = section.values.get("handler")
+            if name:
+                wanted.setdefault(name, section.position)
+        if not wanted:
+            return found
+        # Looked up only when a configuration names one: it imports every plugin file.
+        plugins = {plugin.name: plugin for plugin in getPlugins(IResourcePlugin, twisted.plugins)}
+        for name, position in wanted.items():
+            plugin = plugins.get(name)
+            if plugin is None:
+                known = ", ".join(sorted(plugins)) or "none is installed"
+                message = f"SetHandler {name}: no such Resource plugin ({known})"
+            else:
+                try:
+                    found[name] = plugin.resource(self._settings(host))
+                    continue
+                except ValueError as error:
+                    message = f"SetHandler {name}: {error}"
+            self._problems.append(Problem(position.file, position.line, message))
+        return found
+
+    @staticmethod
+    def _settings(host: VirtualHost) -> Settings:
+        return merge([host.base])
+
+    # -- pools ---------------------------------------------------------------------------------
+
+    def _pool(self, mount: Mount, timeout: float) -> Pool:
+        target = mount.target
+        assert target is not None
+        if target.balancer:
+            return self._balancer(target.balancer, timeout)
+        return self._new_pool(target.label, [self._backend(target, mount.settings)], timeout)
+
+    def _balancer(self, name: str, timeout: float) -> Pool:
+        found = self._balancers.get(name)
+        if found is None:
+            balancer = self.config.balancers[name]
+            found = self._balancers[name] = self._new_pool(
+                f"balancer://{name}",
+                [self._backend(member.url, member.settings) for member in balancer.members],
+                timeout,
+                {
+                    "method": balancing_method(balancer.method),
+                    "max_attempts": balancer.max_attempts,
+                    "wait": balancer.timeout,
+                    "force_recovery": balancer.force_recovery,
+                },
+            )
+        return found
+
+    def _backend(self, url: BackendUrl, settings: BackendSettings) -> Backend:
+        assert url.address is not None
+        return Backend(url.label, url.address, url.path, settings, clock=self.reactor)
+
+    def _new_pool(
+        self,
+        name: str,
+        backends: list[Backend],
+        timeout: float,
+        balancing: Mapping[str, Any] | None = None,
+    ) -> Pool:
+        pool = Pool(
+            name,
+            backends,
+            dialer=self.dialer,
+            resolver=self.resolver,
+            wheel=self.wheel,
+            clock=self.reactor,
+            connect_timeout=timeout,
+            **(balancing or {}),
+        )
+        self.pools.append(pool)
+        return pool
+
+
+def server_software(tokens: str) -> bytes:
+    """The Server field for ServerTokens: Prod names the program, all others its version too."""
+    if tokens.lower() in ("prod", "productonly"):
+        return b"scgiproxy"
+    return b"scgiproxy/" + __version__.encode("ascii")

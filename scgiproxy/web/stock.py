@@ -1,0 +1,231 @@
+"""Mounts in any twisted.web server: a stock request in the shape that an exchange works on.
+
+A stock server has read the whole body before a Resource sees the request, so there is nothing to
+stream or to spool; the answer is streamed with backpressure all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET, Request
+
+from scgiproxy.errors import ClientGone, ScgiProxyError
+from scgiproxy.message.environ import StaticEnviron, server_identity
+from scgiproxy.message.framing import BodyKind, RequestFraming
+from scgiproxy.message.headers import HeaderList, parse_host
+from scgiproxy.message.target import parse_target
+from scgiproxy.rules.mapping import Mapped
+from scgiproxy.rules.settings import ServerSettings, Settings
+from scgiproxy.web import refusal
+from scgiproxy.web.address import ConnectionEnd
+from scgiproxy.web.hosts import host_environ
+from scgiproxy.web.request import GatewayRequest
+from scgiproxy.wire.body import FileBody
+
+if TYPE_CHECKING:
+    from scgiproxy.web.mount import ProxyPassResource
+
+# What an earlier pass of the same stock request left for the next one (internal redirects).
+_PASSES = "_scgiproxy_passes"
+
+
+class StockSite:
+    """What a request asks of its site, for mounts outside a gateway's own."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.seconds = clock.seconds
+        self.server_line = b""
+
+    def answer_error(self, request: Any, error: BaseException, detail: str = "") -> None:
+        """Log `error`; an error page if there is time for one, else an abort."""
+        if not isinstance(error, ClientGone):
+            self.log.warn("{error} ({uri} {detail})", error=error, uri=request.uri, detail=detail)
+        if request.head_sent:
+            request.abort(error if isinstance(error, Exception) else Exception(str(error)))
+        else:
+            refusal.answer_error(request, error)
+
+    def answered(self, request: StockRequest) -> None:
+        """A stock server has its own access log."""
+
+    def reroute(self, request: StockRequest, raw_target: bytes) -> None:
+        """Render the stock request once more, from the root of its site."""
+        stock = request.stock
+        setattr(stock, _PASSES, request)
+        stock.method = request.method
+        stock.uri = raw_target
+        path = raw_target.partition(b"?")[0]
+        stock.path = path
+        stock.prepath = []
+        stock.postpath = parse_target(raw_target, b"GET").path[1:].split(b"/")
+        request.finished = 1
+        stock.render(stock.site.getResourceFor(stock))
+
+
+class StockHost:
+    """What a request asks of its virtual host, for mounts outside a gateway's own site."""
+
+    document_root = None
+    file_roots = ()
+    access_logs = ()
+
+    def __init__(self, settings: Settings) -> None:
+        self.server = ServerSettings()
+        self.base_settings = settings
+
+    def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
+        """The variables that are the same for every request on such a connection."""
+        return host_environ(self.server, b"scgiproxy", local.secure)
+
+
+class _StockChannel:
+    """The ends of a stock request's connection."""
+
+    def __init__(self, stock: Request) -> None:
+        self.local = ConnectionEnd(stock.getHost(), bool(stock.isSecure()))
+        self.remote = ConnectionEnd(stock.getClientAddress())
+        self.transport = stock.transport
+
+
+class StockRequest(GatewayRequest):
+    """`stock`, a `twisted.web.server.Request`, for the mount `resource`.
+
+    Its `prepath` is the mount point. Raises ScgiProxyError for a target or Host that cannot be.
+    """
+
+    def __init__(self, stock: Request, resource: ProxyPassResource, site: StockSite) -> None:
+        length = 0
+        if stock.content is not None:
+            length = stock.content.seek(0, 2)
+            stock.content.seek(0)
+        headers = [
+            (name.lower(), value)
+            for name, values in stock.requestHeaders.getAllRawHeaders()
+            for value in values
+        ]
+        super().__init__(
+            _StockChannel(stock),  # type: ignore[arg-type]
+            site,  # type: ignore[arg-type]
+            stock.method,
+            stock.uri,
+            stock.clientproto,
+            RequestFraming(BodyKind.NONE, length, True, False),
+            headers,
+            True,
+        )
+        self.stock = stock
+        earlier: StockRequest | None = getattr(stock, _PASSES, None)
+        if earlier is not None:
+            self.redirects = earlier.redirects
+            self.carried = earlier.carried
+            self.environment = earlier.environment
+            self.error_status = earlier.error_status
+        elif length:
+            self.upload = FileBody(stock.content, length)  # type: ignore[assignment]
+        self.host_resource = StockHost(resource.default_settings)  # type: ignore[assignment]
+        self.settings = resource.default_settings
+        self.target = parse_target(stock.uri, stock.method, "on")
+        prefix = b"".join(b"/" + step for step in stock.prepath if step)
+        rest = b"/" + b"/".join(stock.postpath)
+        path_on_backend = b"" if resource.mount.target is None else resource.mount.target.path
+        self.mapped = Mapped(resource.mount, path_on_backend.rstrip(b"/") + rest, prefix)
+        name = self.header(b"host")
+        local = self.channel.local
+        self.server_identity = server_identity(
+            canonical=False,
+            server_name=b"",
+            server_name_port=None,
+            host=parse_host(name) if name else None,
+            listening_port=local.port_number,
+            server_addr=local.host,
+        )
+        stock.notifyFinish().addErrback(self._stock_gone)
+
+    @property
+    def body_complete(self) -> bool:
+        return True
+
+    def _stock_gone(self, failure: Failure) -> None:
+        if not self.gone and not self.finished:
+            self._leave(failure)
+
+    def send_head(
+        self, status: int, reason: bytes | None, headers: HeaderList, length: int | None
+    ) -> None:
+        if self.head_sent or self.gone:
+            return
+        self.head_sent = True
+        stock = self.stock
+        stock.setResponseCode(self.error_status or status)
+        stock.defaultContentType = None
+        for name, value in self.carried + headers:
+            # What stands there is the stock server's own guess.
+            if name.lower() in (b"server", b"date", b"content-type"):
+                stock.responseHeaders.removeHeader(name)
+            stock.responseHeaders.addRawHeader(name, value)
+        if length is not None:
+            stock.setHeader(b"content-length", b"%d" % length)
+        self._length = length
+
+    def write(self, data: bytes) -> None:
+        if self.gone or self.finished:
+            return
+        if self._length is not None:
+            data = data[: self._length - self.body_sent]
+        self.body_sent += len(data)
+        self.stock.write(data)
+
+    def flush(self) -> None:
+        if not self.gone and not self.finished and not self.stock.startedWriting:
+            self.stock.write(b"")
+
+    def finish(self) -> None:
+        if self.gone or self.finished:
+            return
+        bodiless = self.method == b"HEAD" or self.stock.code in (204, 304)
+        if self._length is not None and self.body_sent < self._length and not bodiless:
+            self.abort(ClientGone(f"{self.body_sent} of {self._length} bytes"))
+            return
+        self._end()
+        self.stock.finish()
+
+    def abort(self, reason: Exception) -> None:
+        if self.gone or self.finished:
+            return
+        self._leave(Failure(reason))
+        transport = self.stock.transport
+        # On HTTP/2 the request has no transport, and its channel ends the stream.
+        (transport if transport is not None else self.stock.channel).abortConnection()
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        if self.gone or self.finished:
+            producer.stopProducing()
+        else:
+            self.stock.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        if not self.gone and not self.finished and self.stock.producer is not None:
+            self.stock.unregisterProducer()
+
+
+def serve_stock_request(stock: Request, resource: ProxyPassResource) -> int:
+    """Answer a stock request from `resource`."""
+    site = StockSite(resource.clock)
+    try:
+        request = StockRequest(stock, resource, site)
+    except ScgiProxyError as error:
+        stock.setResponseCode(error.status)
+        stock.finish()
+        return NOT_DONE_YET
+    try:
+        resource.serve(request)
+    except ScgiProxyError as error:
+        site.answer_error(request, error)
+    return NOT_DONE_YET
+
