@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from scgiproxy.errors import Problem
 from scgiproxy.message.backend_url import BackendUrl
-from scgiproxy.rules.mapping import Alias, Mount
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.mapping import Alias, Mount
+from scgiproxy.rules.sections import SectionKind as SectionKind
 from scgiproxy.rules.settings import ServerSettings
 
 
@@ -24,13 +24,6 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
-
-
-class SectionKind(Enum):
-    DIRECTORY = "Directory"
-    PROXY = "Proxy"
-    LOCATION = "Location"
-    LOCATION_MATCH = "LocationMatch"
 
 
 @dataclass(frozen=True, slots=True)

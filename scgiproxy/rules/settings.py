@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from scgiproxy.rules.access import Requirement
-from scgiproxy.rules.environment import EnvironmentRule
+from scgiproxy.rules.environment import EnvironmentRule, effective_rules
 from scgiproxy.rules.headers import HeaderEdit
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
@@ -57,7 +57,7 @@ class Settings:
     set_env_if: tuple[EnvironmentRule, ...] = ()
     """SetEnvIf and kin inside a section; those at server level are in `ServerSettings`."""
     set_env: tuple[EnvironmentRule, ...] = ()
-    """SetEnv, PassEnv, UnsetEnv in order."""
+    """SetEnv, PassEnv, UnsetEnv in order; what an UnsetEnv takes back is left out."""
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
     handler: str | None = None
@@ -77,6 +77,18 @@ class Settings:
     """Lower-case name of the header that names a file; None is Off."""
     sendfile_roots: tuple[str, ...] = ()
     """XSendFilePath; empty means DocumentRoot."""
+
+    watched: frozenset[bytes] = field(init=False, repr=False)
+    """Lower-case names of the fields of a backend's answer that these settings act upon."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "set_env", effective_rules(self.set_env))
+        names = {name for name in (self.internal_redirect, self.sendfile) if name}
+        if self.reverse:
+            names |= {b"location", b"content-location", b"uri"}
+        if self.reverse_cookie_domains or self.reverse_cookie_paths:
+            names.add(b"set-cookie")
+        object.__setattr__(self, "watched", frozenset(names))
 
 
 class CanonicalName(Enum):

@@ -1,0 +1,234 @@
+"""Tests for `scgiproxy.rules.sections`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scgiproxy.rules import sections as sections_module
+from scgiproxy.rules.prefixes import normal_prefix
+from scgiproxy.rules.sections import SectionKind, SectionTable
+from scgiproxy.rules.settings import Settings
+from scgiproxy.rules.wildcards import translate_wildcard
+from tests.rules.counting import CountingPath
+
+
+@dataclass(frozen=True)
+class PlainSection:
+    kind: SectionKind
+    pattern: bytes | re.Pattern[bytes]
+    values: Mapping[str, Any]
+
+
+class Merging:
+    """A merge that lists, as the handler's name, which sections it was given, and counts calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, parts: Sequence[Mapping[str, Any]]) -> Settings:
+        self.calls += 1
+        return Settings(handler=" ".join(part["handler"] for part in parts))
+
+
+def section(kind: SectionKind, pattern: bytes | re.Pattern[bytes], name: str) -> PlainSection:
+    return PlainSection(kind, pattern, {"handler": name})
+
+
+def location(pattern: str, name: str) -> PlainSection:
+    """`<Location>`, with wildcards if the pattern has some."""
+    if set(pattern) & set("*?["):
+        return section(SectionKind.LOCATION, translate_wildcard(pattern.encode()), name)
+    return section(SectionKind.LOCATION, pattern.encode(), name)
+
+
+def location_match(pattern: str, name: str) -> PlainSection:
+    return section(SectionKind.LOCATION_MATCH, re.compile(pattern.encode()), name)
+
+
+def directory(pattern: str, name: str) -> PlainSection:
+    if "*" in pattern:
+        return section(SectionKind.DIRECTORY, translate_wildcard(pattern.encode()), name)
+    return section(SectionKind.DIRECTORY, pattern.encode(), name)
+
+
+def proxy(pattern: str, name: str) -> PlainSection:
+    if "*" in pattern:
+        wildcard = translate_wildcard(pattern.encode(), slash_is_special=False)
+        return section(SectionKind.PROXY, wildcard, name)
+    return section(SectionKind.PROXY, pattern.encode(), name)
+
+
+def table(*sections: PlainSection, merge: Merging | None = None) -> SectionTable:
+    return SectionTable({"handler": "base"}, sections, merge or Merging())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("/a", b"/a", True),
+        ("/a", b"/a/b", True),
+        ("/a", b"/ab", False),
+        ("/a", b"/A", False),
+        ("/a/", b"/a", False),
+        ("/a/", b"/a/", True),
+        ("/", b"/anything", True),
+        ("/lg*", b"/lgg", True),
+        ("/lg*", b"/lg/x", False),
+        ("/*/x", b"/a/x", True),
+        ("/?", b"/ab", False),
+    ],
+)
+def test_location(pattern: str, path: bytes, matches: bool) -> None:
+    """Literal prefixes on component boundaries; wildcards for the whole path."""
+    found = table(location(pattern, "L")).location_only(path)
+    assert found.handler == ("base L" if matches else "base")
+
+
+def test_location_match_is_searched_anywhere() -> None:
+    """An expression need not begin at the start."""
+    sections = table(location_match(r"\.gif$", "M"))
+    assert sections.location_only(b"/a/b.gif").handler == "base M"
+    assert sections.location_only(b"/a/b.gif/c").handler == "base"
+
+
+def test_locations_apply_in_order_of_appearance() -> None:
+    """Not by length, and expressions among the literal ones."""
+    sections = table(
+        location("/a/b", "1"),
+        location_match("b", "2"),
+        location("/", "3"),
+        location("/a/*", "4"),
+        location("/a", "5"),
+        location("/other", "6"),
+    )
+    assert sections.location_only(b"/a/b").handler == "base 1 2 3 4 5"
+    assert sections.location_only(b"/a").handler == "base 3 5"
+
+
+def test_proxy_sections_come_before_locations() -> None:
+    """They take the place of Directory; they compare the start of the mapped URL, or all of it."""
+    sections = table(
+        location("/app", "L"),
+        proxy("scgi://h:4000/x", "prefix"),
+        proxy("*", "star"),
+        proxy("scgi://*/y", "wildcard"),
+        directory("/", "D"),
+    )
+    assert sections.for_mount(b"/app", b"scgi://h:4000/x/z").handler == "base prefix star L"
+    assert sections.for_mount(b"/app", b"scgi://h:4000/xz").handler == "base prefix star L"
+    assert sections.for_mount(b"/b", b"scgi://h:4000/a/y").handler == "base star wildcard"
+    assert sections.for_mount(b"/b", b"SCGI://h:4000/x").handler == "base star"
+
+
+def test_locations_alone_for_a_mount() -> None:
+    """Without a Proxy section only the path counts."""
+    sections = table(location("/app", "L"))
+    assert sections.for_mount(b"/app/x", b"scgi://h/x").handler == "base L"
+
+
+def test_directories_from_the_root_down() -> None:
+    """The shortest first, whatever their order; then locations."""
+    sections = table(
+        location("/f", "L"),
+        directory("/srv/www/", "www"),
+        directory("/srv/*/private", "wild-private"),
+        directory("/srv/www/private", "private"),
+        directory("/srv/*", "wild"),
+        directory("/", "root"),
+        directory("/srv/ww", "ww"),
+        proxy("*", "P"),
+    )
+    assert sections.for_file(b"/f", "/srv/www/f").handler == "base root www wild L"
+    assert sections.for_file(b"/g", "/srv/www").handler == "base root www wild"
+    assert sections.for_file(b"/g", "/srv/www/").handler == "base root www wild"
+    assert (
+        sections.for_file(b"/g", "/srv/www/private/x/y").handler
+        == "base root www wild wild-private private"
+    )
+    assert sections.for_file(b"/g", "/").handler == "base root"
+
+
+def test_location_only_asks_nothing_else() -> None:
+    """Before mapping there is no file and no backend yet."""
+    sections = table(directory("/", "D"), proxy("*", "P"), location("/", "L"))
+    assert sections.location_only(b"/x").handler == "base L"
+
+
+def test_each_combination_is_merged_once() -> None:
+    """Afterwards the very same object comes back, whichever way it was asked for."""
+    merge = Merging()
+    sections = table(location("/a", "1"), location("/b", "2"), merge=merge)
+    first = sections.location_only(b"/a/x")
+    assert sections.location_only(b"/a/y") is first
+    assert sections.for_mount(b"/a/z", b"scgi://h/") is first
+    assert sections.for_file(b"/a/f", "/srv/f") is first
+    assert merge.calls == 1
+    assert sections.location_only(b"/b") is not first
+    assert sections.location_only(b"/c").handler == "base"
+    assert merge.calls == 3
+
+
+def test_without_sections_the_answer_is_one_constant() -> None:
+    """Also if the only sections say nothing, as a `<Proxy>` with members does."""
+    merge = Merging()
+    silent = PlainSection(SectionKind.PROXY, b"balancer://x", {})
+    sections = table(silent, merge=merge)
+    constant = sections.location_only(b"/a")
+    assert constant.handler == "base"
+    assert sections.for_mount(b"/b", b"balancer://x/") is constant
+    assert sections.for_file(b"/c", "/srv/c") is constant
+    assert merge.calls == 1
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that finds many combinations makes merges, not memory."""
+    monkeypatch.setattr(sections_module, "_REMEMBERED", 4)
+    merge = Merging()
+    sections = table(*(location_match(letter, letter) for letter in "abcdef"), merge=merge)
+    for number in range(64):
+        letters = "".join(letter for bit, letter in enumerate("abcdef") if number >> bit & 1)
+        found = sections.location_only(b"/" + letters.encode())
+        assert found.handler == " ".join(["base", *letters])
+        assert len(sections._remembered) <= 4
+    assert merge.calls == 64
+
+
+@pytest.mark.parametrize("count", [10, 1000])
+def test_cost_does_not_grow_with_literal_locations(count: int) -> None:
+    """One look-up for each slash and one for the path."""
+    sections = table(*(location(f"/site{number}/app", str(number)) for number in range(count)))
+    path = CountingPath(b"/site9/app/page")
+    assert sections.location_only(path).handler == "base 9"
+    assert path.cuts <= path.count(b"/") + 1
+
+
+LOCATIONS = st.tuples(st.just("L"), st.text("ab/", max_size=4).map(lambda text: "/" + text))
+MATCHES = st.tuples(st.just("M"), st.sampled_from(["^/a", "b$", "/b/"]))
+
+
+@given(
+    st.lists(LOCATIONS | MATCHES, max_size=8),
+    st.text("ab/", max_size=8).map(lambda text: normal_prefix(b"/" + text.encode())),
+)
+def test_locations_agree_with_a_walk(specifications, path: bytes) -> None:
+    """What the compiled look-up merges is what Apache's walk over all sections merges."""
+    sections, walked = [], ["base"]
+    for number, (kind, pattern) in enumerate(specifications):
+        if kind == "M":
+            sections.append(location_match(pattern, str(number)))
+            matches = re.search(pattern.encode(), path) is not None
+        else:
+            sections.append(location(pattern, str(number)))
+            prefix = normal_prefix(pattern.encode())
+            after = path[len(prefix) : len(prefix) + 1]
+            matches = path.startswith(prefix) and (prefix.endswith(b"/") or after in (b"", b"/"))
+        if matches:
+            walked.append(str(number))
+    assert table(*sections).location_only(path).handler == " ".join(walked)
