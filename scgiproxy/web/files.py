@@ -1,24 +1,19 @@
-"""Files on disk: opening one that lies beneath a root, and answering a request with it.
+"""Answering a request with a file: conditions, ranges, validators, media type.
 
-`open_beneath` and `send_file` are what X-Sendfile (`web.sendfile`) and static files (`web.static`)
-share. Opening and reading are done in the reactor thread: both are short, and a read is bounded.
+`send_file` is what X-Sendfile (`web.sendfile`) and static files (`web.static`) share.
 """
 
 from __future__ import annotations
 
-import errno
 import mimetypes
 import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
-from scgiproxy.errors import Forbidden, GatewayError, NotFound
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.message.conditions import (
     Precondition,
@@ -33,6 +28,7 @@ from scgiproxy.message.headers import HeaderList
 from scgiproxy.message.ranges import ByteRange, content_range, multipart_byteranges, parse_range
 from scgiproxy.web.errorpage import answer_page
 from scgiproxy.web.filecontent import FileContent, FileContentSender
+from scgiproxy.web.openfile import OpenedFile
 
 _AT_ONCE = 16 * 1024
 """Bytes; a body up to this size leaves together with the head, without a producer."""
@@ -48,12 +44,6 @@ _REPRESENTATION = _FRAMING | {
 _OF_THE_FILE = _REPRESENTATION | {b"cache-control", b"etag", b"expires", b"last-modified"}
 """Headers that an error page instead of the file does not have."""
 
-# O_PATH needs no more than search permission, which is what a path lookup needs.
-_OPEN_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_MISSING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
-_REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV))
-
 _ENCODED_TYPES = {
     "gzip": "application/gzip",
     "compress": "application/x-compress",
@@ -63,114 +53,6 @@ _ENCODED_TYPES = {
 
 Refuse = Callable[[IGatewayRequest, int, HeaderList], None]
 """How a status is answered that is no file: the page for it, with these headers besides."""
-
-
-class IsDirectory(Forbidden):
-    """The path names a directory."""
-
-
-class OpenedFile:
-    """A regular file, open for reading. Whoever holds it closes it.
-
-    `path` is the real path, for the log and the extension; `status` is what ``fstat`` said.
-    """
-
-    __slots__ = ("fd", "path", "status")
-
-    def __init__(self, fd: int, path: str, status: os.stat_result) -> None:
-        self.fd = fd
-        self.path = path
-        self.status = status
-
-    @property
-    def size(self) -> int:
-        """Bytes, when it was opened."""
-        return self.status.st_size
-
-    def close(self) -> None:
-        """Close it. Again is harmless."""
-        if self.fd >= 0:
-            # First forgotten, so that nothing ever reads from a number that was given away anew.
-            fd, self.fd = self.fd, -1
-            os.close(fd)
-
-
-def open_beneath(roots: Sequence[str], path: bytes | str) -> OpenedFile:
-    """Open the regular file at the absolute `path` if it really is, or lies beneath, a root.
-
-    Symlinks are resolved first, in the path and in the roots. Then the result is opened component
-    by component without following any, so that nothing can be swapped between check and opening.
-
-    Raises `Forbidden` for what lies elsewhere (existing or not), is relative, has ``..`` or NUL,
-    is not readable or no regular file (`IsDirectory` for a directory); `NotFound` for what is
-    missing; `GatewayError` where the system cannot open any file now.
-    """
-    name = os.fsdecode(path)
-    shown = ascii(name)
-    if "\0" in name or not name.startswith("/") or name.startswith("//"):
-        raise Forbidden(f"{shown} is not an absolute path")
-    if ".." in name.split("/"):
-        raise Forbidden(f"{shown} has '..' in it")
-    real = os.path.realpath(name)
-    for root in map(os.path.realpath, roots):
-        if real == root:
-            root, last = os.path.split(real)
-            components = [last or "."]
-            break
-        beneath = root if root.endswith("/") else root + "/"
-        if real.startswith(beneath):
-            components = real[len(beneath) :].split("/")
-            break
-    else:
-        raise Forbidden(f"{shown} is outside the folders that files may be sent from")
-    try:
-        fd, status = _open_components(root, components, shown)
-    except OSError as error:
-        _refuse(error, shown)
-    if name.endswith("/"):
-        os.close(fd)
-        raise NotFound(f"{shown} is a file, and no directory")
-    return OpenedFile(fd, real, status)
-
-
-def _open_components(
-    root: str, components: Sequence[str], shown: str
-) -> tuple[int, os.stat_result]:
-    """Open a regular file by a path that has no symlink in it, and say what was opened."""
-    directory = os.open(root, _OPEN_DIRECTORY)
-    try:
-        for component in components[:-1]:
-            inner = os.open(component, _OPEN_DIRECTORY, dir_fd=directory)
-            os.close(directory)
-            directory = inner
-        last = components[-1]
-        # Opening is not harmless for everything: a FIFO wakes its writer, a tape rewinds.
-        _check_regular(os.stat(last, dir_fd=directory, follow_symlinks=False), shown)
-        fd = os.open(last, _OPEN_FILE, dir_fd=directory)
-    finally:
-        os.close(directory)
-    status = os.fstat(fd)
-    try:
-        _check_regular(status, shown)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd, status
-
-
-def _check_regular(status: os.stat_result, shown: str) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsDirectory(f"{shown} is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise Forbidden(f"{shown} is no regular file")
-
-
-def _refuse(error: OSError, shown: str) -> NoReturn:
-    if error.errno in _MISSING:
-        raise NotFound(f"there is no file {shown}") from error
-    if error.errno in _REFUSED:
-        raise Forbidden(f"{shown} cannot be read: {error.strerror}") from error
-    raise GatewayError(f"{shown} cannot be opened: {error.strerror}") from error
 
 
 def content_type(path: str) -> bytes:

@@ -8,7 +8,8 @@ from scgiproxy.errors import Forbidden
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.web.errorpage import answer_page
-from scgiproxy.web.files import Refuse, open_beneath, send_file
+from scgiproxy.web.files import Refuse, send_file
+from scgiproxy.web.openfile import open_beneath
 
 
 def answer_with_file(

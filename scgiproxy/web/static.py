@@ -12,7 +12,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from scgiproxy.errors import ClientError, Forbidden, GatewayError, NotFound
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.web.errorpage import answer_page
-from scgiproxy.web.files import IsDirectory, OpenedFile, Refuse, open_beneath, send_file
+from scgiproxy.web.files import Refuse, send_file
+from scgiproxy.web.openfile import IsDirectory, OpenedFile, open_beneath
 
 _INDEX = b"index.html"
 _UNESCAPED = "/~$-_.+!*'(),;:@&="
