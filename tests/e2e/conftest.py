@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import Gateway, GatewayProcess
 from tests.e2e.processes import ended, running
 from tests.e2e.scripted import ScriptedBackend
 
@@ -31,7 +31,7 @@ def no_traceback() -> Iterator[None]:
     ended.clear()
     yield
     for process in running:
-        if isinstance(process, Gateway):
+        if isinstance(process, GatewayProcess):
             process.check_log()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,26 +25,23 @@ def twistd() -> Path:
     return Path(sys.executable).parent / "twistd"
 
 
-class Gateway(Process):
-    """A gateway with a configuration of its own, listening on a free port of 127.0.0.1.
+class GatewayProcess(Process):
+    """A gateway with the configuration file `config`, which listens on `port` of 127.0.0.1.
 
-    The configuration is `text` with ``Define PORT`` and, unless it has a Listen line of its own,
-    ``Listen 127.0.0.1:${PORT}`` before it. `check_log` fails the test when a traceback was logged
-    since the last call; leaving the context calls it too.
+    `check_log` fails the test when a traceback was logged since the last call; leaving the context
+    calls it too.
     """
 
-    def __init__(self, folder: Path, text: str, name: str = "gateway") -> None:
-        self.port = free_port()
-        self.config = folder / f"{name}.conf"
-        lines = [f"Define PORT {self.port}"]
-        if not any(line.lower().split()[:1] == ["listen"] for line in text.splitlines()):
-            lines.append("Listen 127.0.0.1:${PORT}")
-        self.config.write_text("\n".join([*lines, text, ""]))
-        self.log = folder / f"{name}.log"
+    def __init__(
+        self, config: Path, port: int, name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.config = config
+        self.port = port
+        self.log = config.parent / f"{name}.log"
         self._checked: dict[Path, int] = {}
         command: list[str | Path] = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}"]
-        command += ["scgiproxy", "--config", self.config]
-        super().__init__(name, command, folder, ("127.0.0.1", self.port))
+        command += ["scgiproxy", "--config", config]
+        super().__init__(name, command, config.parent, self.http, environment=environment)
 
     @property
     def http(self) -> tuple[str, int]:
@@ -99,3 +97,20 @@ class Gateway(Process):
         super().__exit__(kind, error, trace)
         if kind is None:
             self.check_log()
+
+
+class Gateway(GatewayProcess):
+    """A gateway with a configuration of its own, listening on a free port.
+
+    The configuration is `text` with ``Define PORT`` and, unless it has a Listen line of its own,
+    ``Listen 127.0.0.1:${PORT}`` before it.
+    """
+
+    def __init__(self, folder: Path, text: str, name: str = "gateway") -> None:
+        port = free_port()
+        lines = [f"Define PORT {port}"]
+        if not any(line.lower().split()[:1] == ["listen"] for line in text.splitlines()):
+            lines.append("Listen 127.0.0.1:${PORT}")
+        config = folder / f"{name}.conf"
+        config.write_text("\n".join([*lines, text, ""]))
+        super().__init__(config, port, name)

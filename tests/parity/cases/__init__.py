@@ -1,0 +1,29 @@
+"""Every case, by subject."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.parity.case import Case
+from tests.parity.cases import (
+    access,
+    environment,
+    mapping,
+    redirects,
+    requests,
+    responses,
+    variables,
+)
+
+CASES: tuple[Case, ...] = (
+    *mapping.CASES,
+    *variables.CASES,
+    *requests.CASES,
+    *responses.CASES,
+    *redirects.CASES,
+    *environment.CASES,
+    *access.CASES,
+)
+
+_REPEATED = [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
+assert not _REPEATED, f"two cases of one name: {_REPEATED}"

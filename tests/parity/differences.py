@@ -1,0 +1,97 @@
+"""Every way in which the gateway means to differ from Apache, with the reason.
+
+The keys of DIFFERENCES are what `case.Differs` names; the documentation has the same list under
+"Differences from Apache". What is STANDING differs in every case and is compared in none; each is
+shown to differ in the case that it names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DIFFERENCES = {
+    "allow-with-501": "Allow belongs to 405 (RFC 9110 section 10.2.1); Apache sends one with 501",
+    "backend-transfer-encoding": (
+        "a CGI response has no Transfer-Encoding; Apache drops the header and shows the client "
+        "the raw chunks, the gateway answers 502"
+    ),
+    "bad-gateway": (
+        "a backend that does not answer, or answers with bytes that are no CGI response, is 502 "
+        "Bad Gateway (RFC 9110 section 15.6.3); Apache answers 500"
+    ),
+    "bad-length": "a Content-Length that is none is 502; Apache drops it unread",
+    "bad-status": (
+        "a status that is none is 502; Apache sends 500 with the backend's headers and body, or "
+        "a status line that no client understands"
+    ),
+    "chunked-upload": "the upload is spooled and sent with its true length; Apache answers 411",
+    "content-length": (
+        "the backend's Content-Length is passed on and enforced; Apache has dropped it since 2.4.59"
+    ),
+    "cookie-separator": "Cookie fields are joined by '; ' (RFC 9113 section 8.2.3), not by ', '",
+    "error-document-body": (
+        "the page of an ErrorDocument is asked for by GET without a body; Apache tells its "
+        "backend the length of the first request's"
+    ),
+    "header-limit-status": "too many or too large header fields are 431 (RFC 6585), not 400",
+    "hop-by-hop": "hop-by-hop headers of the backend end at the gateway (RFC 9110 section 7.6.1)",
+    "leaked-path": "the sendfile header reaches no client, a 304 of the gateway's own included",
+    "location-without-status": (
+        "an absolute Location without a Status is 302 (RFC 3875 section 6.2.3); Apache sends 200"
+    ),
+    "path-info": (
+        "PATH_INFO is decoded and SCRIPT_NAME is the mount point; Apache's guess is right only "
+        "for paths without an escape"
+    ),
+    "path-info-by-setenv": "proxy-scgi-pathinfo works by SetEnv as it does by SetEnvIf",
+    "path-translated": (
+        "PATH_TRANSLATED is the document root and PATH_INFO; Apache looks for an index file, or "
+        "gives a proxy: URL"
+    ),
+    "repeated-names": (
+        "no variable is sent twice; Apache does after RequestHeader add, and the last one wins"
+    ),
+    "response-head-limit": "a response head of over 200 lines or 64 KiB is 502; Apache has no limit",
+    "rewriting-directives": (
+        "ProxyPassReverse and kin, and ProxyErrorOverride, do for SCGI what they do for HTTP; "
+        "with Apache they do nothing"
+    ),
+    "sendfile": (
+        "a file sent for the backend has a length, validators and ranges; Apache streams it "
+        "without any"
+    ),
+    "sendfile-confinement": (
+        "files are sent from the XSendFilePath folders, else from DocumentRoot, only; Apache "
+        "sends whatever <Directory> sections let it"
+    ),
+    "sendfile-errors": "a missing file is 404 and one that may not be sent 403; Apache answers 500",
+    "server-port": "SERVER_PORT of a ServerName without a port is that of the listener, not 80",
+    "short-body": "a body shorter than its Content-Length is an abort; with Apache it looks whole",
+    "status-line": "an HTTP status line in place of Status is understood; Apache answers 500",
+    "type-from-extension": (
+        "a response without a Content-Type stays without; Apache guesses one from the URL"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Why it differs in every case, and in which case that shows."""
+
+    reason: str
+    shown_by: str
+
+
+STANDING_VARIABLES = {
+    "PATH": Standing("Apache tells the backend its own PATH; the gateway nothing of it", "var-get"),
+    "SCRIPT_FILENAME": Standing("Apache sends proxy:URL, which is no file; ours none", "var-get"),
+    "SERVER_SOFTWARE": Standing("each names itself", "var-get"),
+    "proxy-scgi-pathinfo": Standing("a switch of the gateway's own", "map-info-rest"),
+    "proxy-nokeepalive": Standing("a switch of Apache's own", "map-set-handler"),
+    "no-proxy": Standing("a switch of the gateway's own", "map-no-proxy-by-setenv"),
+}
+
+STANDING_HEADERS = {
+    "server": Standing("each names itself", "var-get"),
+    "date": Standing("the time of the answer", ""),
+}

@@ -1,0 +1,131 @@
+"""Run a case against one side, and say in facts what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from tests.e2e.http_client import BadAnswerError, Connection, Response
+from tests.e2e.scripted import Script, Send, Told
+from tests.parity.case import Case, Facts
+from tests.parity.differences import STANDING_HEADERS, STANDING_VARIABLES
+from tests.parity.sides import Side
+from tests.parity.site import Site, host_of
+
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
+"""How long a body is and whether the connection stays is compared as `complete` and `close`:
+Apache's choice between a length and chunks depends on timing."""
+
+_SET_ASIDE = "standing "
+"""Before the names of facts that `compared` leaves out."""
+
+
+def compared(facts: Facts) -> Facts:
+    """The facts without those that differ in every case, or by chance."""
+    return {name: value for name, value in facts.items() if not name.startswith(_SET_ASIDE)}
+
+
+def shows(facts: Facts, name: str) -> object:
+    """A fact that differs in every case, or None."""
+    return facts.get(_SET_ASIDE + name)
+
+
+def observe(side: Side, site: Site, case: Case) -> Facts:
+    """Send the case's request to `side` and collect what the client and the backends saw."""
+    for name, backend in site.backends.items():
+        scripts = (case.other,) if name == "OTHER" else case.scripts
+        backend.play(*[_with_folder(script, site) for script in scripts])
+    request = case.request.replace(b"@HOST@", host_of(case).encode())
+    request = request.replace(b"@PORT@", str(side.port).encode())
+    facts: dict[str, object] = {}
+    with Connection(("127.0.0.1", side.port), timeout=20) as connection:
+        client_port = connection.socket.getsockname()[1]
+        response: Response | None = None
+        # A server may close before it has read a bad request to its end.
+        with suppress(ConnectionError, BrokenPipeError):
+            connection.send(request)
+        try:
+            response = connection.read(request.split(b" ", 1)[0].decode("latin-1"))
+        except (BadAnswerError, ConnectionError, TimeoutError) as error:
+            facts["no response"] = type(error).__name__
+    for backend in site.backends.values():
+        backend.settle()
+    if response is not None:
+        facts.update(_answered(case, response))
+    told = [
+        (name, record) for name, backend in site.backends.items() for record in backend.requests()
+    ]
+    facts["asked"] = len(told)
+    for number, (name, record) in enumerate(told):
+        facts[f"told.{number}.backend"] = name
+        facts.update(_told(number, record, client_port))
+    # What cannot be the same: the ports, and the folder from one run to the next.
+    words = {str(side.port): "PORT", str(site.folder): "FOLDER"}
+    words |= {str(it.port): name for name, it in site.backends.items() if it.port}
+    return {
+        _SET_ASIDE * (name in case.by_chance) + name: _in_words(value, words)
+        for name, value in facts.items()
+    }
+
+
+def _with_folder(script: Script, site: Site) -> Script:
+    folder = str(site.folder).encode()
+    return [
+        Send(action.data.replace(b"@FOLDER@", folder), action.times)
+        if isinstance(action, Send)
+        else action
+        for action in script
+    ]
+
+
+def _answered(case: Case, response: Response) -> Facts:
+    facts: dict[str, object] = {
+        "status": response.status,
+        "reason": response.reason.decode("latin-1"),
+        "version": response.version.decode(),
+        "interim": response.interim,
+        "complete": response.complete,
+        "close": "close" in ",".join(response.all("Connection")).lower(),
+    }
+    for given in sorted({name.decode("latin-1").lower() for name, _ in response.headers}):
+        if given in case.exact or given not in _FRAMING:
+            standing = given in STANDING_HEADERS and given not in case.exact
+            facts[_SET_ASIDE * standing + f"header:{given}"] = tuple(response.all(given))
+    if case.own_page:
+        facts.pop("header:content-type", None)
+        facts["page"] = bool(response.body)
+    else:
+        facts["body"] = response.body
+    # A file's tag is made of its size and time, in whichever way.
+    if "header:etag" in facts and "etag" not in case.exact:
+        facts["header:etag"] = "there"
+    return facts
+
+
+def _told(number: int, record: Told, client_port: int) -> Facts:
+    names = [name.decode("latin-1") for name, _ in record.variables]
+    facts: dict[str, object] = {
+        f"told.{number}.first": tuple(names[:2]),
+        f"told.{number}.repeated": tuple(sorted({n for n in names if names.count(n) > 1})),
+        f"told.{number}.body": bytes(record.body),
+    }
+    for raw_name, raw_value in record.variables:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        plain = name
+        while plain.startswith("REDIRECT_"):
+            plain = plain.removeprefix("REDIRECT_")
+        if plain == "REMOTE_PORT":
+            value = "the client's" if value == str(client_port) else f"not the client's: {value}"
+        facts[_SET_ASIDE * (plain in STANDING_VARIABLES) + f"told.{number}.{name}"] = value
+    return facts
+
+
+def _in_words(value: object, words: Mapping[str, str]) -> object:
+    if isinstance(value, tuple):
+        return tuple(_in_words(item, words) for item in value)
+    for chance, word in words.items():
+        if isinstance(value, str):
+            value = value.replace(chance, word)
+        elif isinstance(value, bytes):
+            value = value.replace(chance.encode(), word.encode())
+    return value
