@@ -52,7 +52,8 @@ class HeaderEdit:
     `name` may end in a colon, which is dropped. `condition` is ``env=VAR`` (name, True) or
     ``env=!VAR`` (name, False). `always` matters for answers only: the edit also acts on the error
     pages that the gateway makes itself. Raises ValueError with a sentence for a name that is none,
-    or as `check_value` does.
+    for a ``%`` form that is not known, for ``expr=``, and for ``\\r`` or ``\\n``, which a header's
+    value cannot have.
     """
 
     action: HeaderAction
@@ -121,14 +122,6 @@ class HeaderEdit:
             else:
                 text += piece.value + b"%d" % times()[piece is _Moment.TAKEN]
         return _clean(text)
-
-
-def check_value(value: bytes) -> None:
-    """Raise ValueError with a sentence if `value` has a ``%`` form that is not known.
-
-    Also for ``\\r`` and ``\\n``, which a header's value cannot have, and for ``expr=``.
-    """
-    _parse_value(value)
 
 
 def apply_edits(
