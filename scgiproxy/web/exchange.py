@@ -140,7 +140,7 @@ class Exchange:
         resource = self._resource
         block = self._block
         if resource.pool.is_balancer:
-            block = resource.block(self._request, self.dispatch.environment())
+            block = resource.block(self._request, self.dispatch.environment(), backend.path)
         self._connected = True
         if self._body is not None:
             self.upload = Upload.SENDING

@@ -75,11 +75,15 @@ class ProxyPassResource(Resource):
         Exchange(request, self).start()
 
     def block(
-        self, request: GatewayRequest, member: Mapping[bytes, bytes] | None = None
+        self,
+        request: GatewayRequest,
+        member: Mapping[bytes, bytes] | None = None,
+        member_path: bytes = b"",
     ) -> bytes:
         """The encoded variables for `request`, without the two that frame it.
 
-        `member` has the variables that tell of the chosen member of a balancer.
+        `member` has the variables that tell of the chosen member of a balancer, `member_path` is
+        the path of its URL, in front of the mount's.
         """
         environment = {**request.environment, **member} if member else request.environment
         mapped = request.mapped or Mapped(self.mount, request.target.path, b"")
@@ -89,6 +93,8 @@ class ProxyPassResource(Resource):
         if wants_path_info:
             script_name = mapped.script_name
             path_info: bytes | None = mapped.backend_path
+            if member_path:
+                path_info = member_path.rstrip(b"/") + mapped.backend_path
         else:
             script_name = request.target.path
             path_info = None
