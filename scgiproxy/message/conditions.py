@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from enum import Enum
 
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTHS = (
+MONTHS = (
     *(b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun"),
     *(b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"),
 )
-_MONTH_NUMBER = {name: number for number, name in enumerate(_MONTHS, 1)}
+"""As in every date of HTTP, and of its logs: never in the language of the system."""
 
-_MONTH = rb"(?P<month>%s)" % b"|".join(_MONTHS)
+_MONTH_NUMBER = {name: number for number, name in enumerate(MONTHS, 1)}
+
+_MONTH = rb"(?P<month>%s)" % b"|".join(MONTHS)
 _CLOCK = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _HTTP_DATE = tuple(
     re.compile(form)
@@ -45,7 +47,7 @@ def format_http_date(seconds: float) -> bytes:
     """IMF-fixdate of seconds since the epoch, rounded down (RFC 9110 section 5.6.7)."""
     year, month, day, hour, minute, second, weekday = time.gmtime(seconds // 1)[:7]
     return b"%s, %02d %s %04d %02d:%02d:%02d GMT" % (
-        *(_DAYS[weekday], day, _MONTHS[month - 1]),
+        *(_DAYS[weekday], day, MONTHS[month - 1]),
         *(year, hour, minute, second),
     )
 

@@ -17,8 +17,11 @@ from scgiproxy.errors import Forbidden, GatewayError, NotFound
 _OPEN_ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_DIRECTORY = _OPEN_ROOT | os.O_NOFOLLOW
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_SYMLINK_MET = frozenset((errno.ELOOP, errno.EMLINK, errno.ENOTDIR))
 _MISSING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
-_REFUSED = frozenset((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV))
+_REFUSED = frozenset(
+    (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV)
+)
 
 
 class IsDirectory(Forbidden):
@@ -94,7 +97,7 @@ def _open_as_written(
     try:
         return _open_components(*found, shown)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        if error.errno in _SYMLINK_MET:
             return None
         raise
 
