@@ -12,6 +12,12 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 DelayedCall.debug = False
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test need not be searched for garbage after each."""
+    gc.collect()
+    gc.freeze()
+
+
 class LoggedErrors(list[LogEvent]):
     """The error events a test has logged. A test that means to log one clears it with `flush`."""
 

@@ -100,7 +100,7 @@ class GatewayParts:
             server,
             sections=SectionTable(host.base, host.sections, merge),
             base_settings=merge([host.base]),
-            location_mounts=location_mounts,
+            maps_in_locations=bool(location_mounts),
             mounts=host.mounts,
             aliases=host.aliases,
             resources=resources,

@@ -48,6 +48,8 @@ _STATUS_LINES: dict[int, bytes] = {
     for status in HTTPStatus
 }
 
+_FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+
 
 @implementer(IGatewayRequest)
 class GatewayRequest(LazyRequest):
@@ -147,6 +149,11 @@ class GatewayRequest(LazyRequest):
     def isSecure(self) -> bool:
         return bool(self.channel.local.secure)
 
+    def _times(self) -> tuple[int, int]:
+        """When the request began, and for how long it has gone on, in microseconds."""
+        elapsed = self.site.seconds() - self.started
+        return int(self.started * 1_000_000), int(elapsed * 1_000_000)
+
     @cached_property
     def conditional(self) -> bool:
         """The request has a precondition (RFC 9110 section 13.1)."""
@@ -173,7 +180,7 @@ class GatewayRequest(LazyRequest):
             headers.append((b"x-forwarded-for", self.remote_addr))
             headers.append((b"x-forwarded-host", self.header(b"host") or self.server_identity[0]))
             headers.append((b"x-forwarded-server", self.server_identity[0]))
-        apply_edits(settings.request_headers, headers, self)
+        apply_edits(settings.request_headers, headers, self, times=self._times)
         return headers
 
     def start_again(self, environment: dict[bytes, bytes]) -> None:
@@ -244,7 +251,9 @@ class GatewayRequest(LazyRequest):
             if self.is_error_page:
                 edits = tuple(edit for edit in edits if edit.always)
             headers = list(headers)
-            apply_edits(edits, headers, self)
+            apply_edits(edits, headers, self, times=self._times)
+            # The framing is not the operator's to set.
+            headers = [item for item in headers if item[0].lower() not in _FRAMING_FIELDS]
         if not self.body_complete:
             self.keep_alive = False
         framing = response_framing(self.method, status, length, self.is_http11)

@@ -48,8 +48,8 @@ class VirtualHostResource(Resource):
 
     - `addresses`: of the VirtualHost line, each with `address` and `port` (None: any).
     - `base_settings`: the settings where no section applies.
-    - `location_mounts`: the mounts that sections hold; `mounts`: the host's own table.
-    - `resources`: what serves each of them.
+    - `mounts`: the host's own table; `maps_in_locations`: sections hold mounts too.
+    - `resources`: what serves each mount.
     - `plugins`: the Resource for each SetHandler name.
     """
 
@@ -61,7 +61,7 @@ class VirtualHostResource(Resource):
         *,
         sections: SectionTable,
         base_settings: Settings,
-        location_mounts: Sequence[Mount] = (),
+        maps_in_locations: bool = False,
         mounts: Sequence[Mount] = (),
         aliases: Sequence[Alias] = (),
         resources: Mapping[Mount, ProxyPassResource] | None = None,
@@ -88,7 +88,7 @@ class VirtualHostResource(Resource):
         self.document_root = None if root is None else os.fsencode(root)
         self.file_roots = () if root is None else (root,)
         self.base_settings = base_settings
-        self._location_tables = {mount: MappingTable((mount,)) for mount in location_mounts}
+        self._maps_in_locations = maps_in_locations
 
     def __repr__(self) -> str:
         return f"<VirtualHostResource {self.server.name!r}>"
@@ -134,10 +134,10 @@ class VirtualHostResource(Resource):
         if NO_PROXY in request.environment:
             return None
         path = request.target.path
-        if self._location_tables:
+        if self._maps_in_locations:
             mount = self._sections.location_only(path).proxy
-            if mount is not None:
-                return self._location_tables[mount].find(path)
+            if mount is not None and (mapped := mount.match(path)) is not None:
+                return mapped
         return self._table.find(path)
 
     def _file(self, path: bytes) -> tuple[str, bytes]:
