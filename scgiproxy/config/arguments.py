@@ -1,0 +1,132 @@
+"""Argument rules that several directives share: words to values.
+
+Functions that take options return a rule for the table; every rule raises ValueError with a
+sentence that says what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from scgiproxy.config.scopes import Place
+
+T = TypeVar("T")
+
+_DURATION = re.compile(r"([0-9]{1,12})([a-z]*)", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes that stood in the file."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def parse_flag(word: str) -> bool:
+    """``On`` or ``Off``, in any case."""
+    lower = word.lower()
+    if lower not in ("on", "off"):
+        raise ValueError(f"expected On or Off, got {word!r}")
+    return lower == "on"
+
+
+def parse_integer(word: str, least: int = 0, most: int | None = None) -> int:
+    """A decimal number without a sign (18 digits at most)."""
+    limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
+    if not (word.isascii() and word.isdigit() and len(word) <= 18):
+        raise ValueError(f"expected a number {limits}, got {word!r}")
+    value = int(word)
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"expected a number {limits}, got {word}")
+    return value
+
+
+def parse_duration(word: str, unit: str = "s", *, zero: bool = False) -> float:
+    """A time in seconds: a number with ``ms``, ``s``, ``min`` or ``h``; without, in `unit`.
+
+    0 is refused unless `zero`.
+    """
+    found = _DURATION.fullmatch(word)
+    scale = _UNITS.get((found[2] or unit).lower()) if found else None
+    if found is None or scale is None:
+        raise ValueError(f"expected a time such as 60, 500ms, 5s, 2min or 1h, got {word!r}")
+    value = int(found[1]) * scale
+    if not value and not zero:
+        raise ValueError(f"expected a time above zero, got {word!r}")
+    return value
+
+
+def parse_header_name(word: str) -> bytes:
+    """A field name of HTTP (RFC 9110 section 5.1), as written; a colon at its end is dropped."""
+    name = word.removesuffix(":")
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"expected the name of a header, got {word!r}")
+    return name.encode("ascii")
+
+
+def flag(_: Place, words: list[str]) -> bool:
+    """On or Off."""
+    return parse_flag(words[0])
+
+
+def integer(least: int = 0, most: int | None = None) -> Callable[[Place, list[str]], int]:
+    """One number."""
+    return lambda _, words: parse_integer(words[0], least, most)
+
+
+def duration(unit: str = "s", *, zero: bool = False) -> Callable[[Place, list[str]], float]:
+    """One time, in seconds."""
+    return lambda _, words: parse_duration(words[0], unit, zero=zero)
+
+
+def choice(values: Mapping[str, T]) -> Callable[[Place, list[str]], T]:
+    """One of the given words, in any case."""
+
+    def read(_: Place, words: list[str]) -> T:
+        try:
+            return values[words[0].lower()]
+        except KeyError:
+            raise ValueError(f"expected one of {', '.join(values)}, got {words[0]!r}") from None
+
+    return read
+
+
+def text(_: Place, words: list[str]) -> bytes:
+    """One word, as bytes."""
+    return as_bytes(words[0])
+
+
+def texts(_: Place, words: list[str]) -> tuple[bytes, ...]:
+    """Every word, as bytes."""
+    return tuple(as_bytes(word) for word in words)
+
+
+def directory(place: Place, words: list[str]) -> str:
+    """An existing directory; a relative one is below ServerRoot."""
+    path = place.resolve(words[0])
+    if not is_directory(path):
+        raise ValueError(f"{str(path)!r} is not an existing directory")
+    return str(path)
+
+
+def header_or_flag(default: bytes) -> Callable[[Place, list[str]], bytes | None]:
+    """``On`` (the `default` header), ``Off`` (None) or the name of a header; in lower case."""
+
+    def read(_: Place, words: list[str]) -> bytes | None:
+        lower = words[0].lower()
+        if lower == "off":
+            return None
+        return default if lower == "on" else parse_header_name(words[0]).lower()
+
+    return read
+
+
+def is_directory(path: Path) -> bool:
+    """False as well for what cannot be looked at."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,117 @@
+"""Rows of the table: what files in the wild say and nothing here needs. The check tells so once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scgiproxy.config.arguments import parse_flag
+from scgiproxy.config.scopes import Place
+from scgiproxy.config.table import ANYWHERE, Context, Directive, Read
+
+TLS_HINT = (
+    'TLS is spoken by an endpoint string: Listen "ssl:443:privateKey=KEY:certKey=CERTIFICATE"'
+)
+
+_FILES = "files are served as they are, with a type that is guessed from the name"
+_LISTS = "folders are not listed"
+_TWISTD = "it is an option of twistd"
+_ONE_PROCESS = "one process serves everything"
+_SYSTEM = "the system's defaults are used"
+_PROXY = "it has no meaning for SCGI"
+
+_REASONS = {
+    "files in folders are not read for directives": "AllowOverride AllowOverrideList AccessFileName",
+    _FILES: "Options DirectoryIndex DirectorySlash"
+    " DirectoryIndexRedirect DirectoryCheckHandler FileETag ContentDigest AcceptPathInfo"
+    " AddEncoding AddLanguage AddCharset AddDefaultCharset DefaultLanguage DefaultType TypesConfig"
+    " MimeMagicFile LanguagePriority ForceLanguagePriority CacheNegotiatedDocs MultiviewsMatch"
+    " ModMimeUsePathInfo RemoveType RemoveEncoding RemoveLanguage RemoveCharset EnableMMAP"
+    " EnableSendfile MaxRanges MaxRangeOverlaps MaxRangeReversals",
+    _LISTS: "AddAlt AddAltByEncoding AddAltByType AddDescription AddIcon AddIconByEncoding"
+    " AddIconByType DefaultIcon HeaderName ReadmeName IndexIgnore IndexIgnoreReset IndexOptions"
+    " IndexOrderDefault IndexStyleSheet IndexHeadInsert",
+    f"{_TWISTD} (--pidfile)": "PidFile",
+    f"{_TWISTD} (--uid, --gid)": "User Group",
+    _ONE_PROCESS: "StartServers MinSpareServers MaxSpareServers MaxRequestWorkers MaxClients"
+    " MaxConnectionsPerChild MaxRequestsPerChild ServerLimit ThreadsPerChild ThreadLimit"
+    " MinSpareThreads MaxSpareThreads ThreadStackSize AsyncRequestWorkerFactor MaxMemFree"
+    " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex DefaultRuntimeDir"
+    " CoreDumpDirectory EnableExceptionHook RLimitCPU RLimitMEM RLimitNPROC WatchdogInterval"
+    " ExtendedStatus",
+    _SYSTEM: "ListenBacklog ListenCoresBucketsRatio ListenTCPDeferAccept ReceiveBufferSize"
+    " SendBufferSize AcceptFilter ReadBufferSize FlushMaxPipelined FlushMaxThreshold",
+    "no names are looked up for addresses": "HostnameLookups",
+    "the Server header is all that answers say of the server": "ServerSignature",
+    "the port comes from the request or from where it came in": "UseCanonicalPhysicalPort",
+    "names alone choose between virtual hosts of one address": "NameVirtualHost ServerPath",
+    "what a module of Apache does is built in, or not there": "LoadModule LoadFile ClearModuleList"
+    " AddModule",
+    "a method is passed to the backend, whatever it is": "TraceEnable RegisterHttpMethod",
+    "requests are always read strictly": "HttpProtocolOptions",
+    "runs of slashes are always one": "MergeSlashes",
+    "HTTP/1.1 is spoken": "Protocols ProtocolsHonorOrder Protocol",
+    "Timeout bounds every wait for a client": "RequestReadTimeout",
+    "the log has a form of its own": "ErrorLogFormat BufferedLogs SeeRequestTail",
+    "no request body is read as XML": "LimitXMLRequestBody",
+    "trailers are dropped": "MergeTrailers",
+    _PROXY: "ProxyVia ProxyBadHeader ProxyIOBufferSize ProxyReceiveBufferSize Proxy100Continue"
+    " ProxyMaxForwards ProxyDomain NoProxy ProxyPassInterpolateEnv",
+    "a virtual host has the main server's mounts and balancers too": "ProxyPassInherit"
+    " BalancerInherit",
+    "there is no balancer-manager yet": "BalancerGrowth BalancerPersist ProxyStatus",
+}
+
+
+def _inert(name: str, reason: str) -> Directive:
+    return Directive(
+        name=name,
+        contexts=ANYWHERE,
+        syntax="...",
+        count=(0, None),
+        doc=f"Does nothing here: {reason}.",
+        inert=reason,
+    )
+
+
+def _refusing(refuse: Callable[[list[str]], str]) -> Read:
+    """A rule for what is harmless in most forms; `refuse` gives the reason against the others."""
+
+    def read(_: Place, words: list[str]) -> None:
+        if reason := refuse(words):
+            raise ValueError(reason)
+
+    return read
+
+
+def _refuse_tls(words: list[str]) -> str:
+    # `SSLEngine optional` upgrades inside HTTP; nobody has ever used it.
+    is_off = words[0].lower() != "optional" and not parse_flag(words[0])
+    return "" if is_off else f"this server would answer in plain text; {TLS_HINT}"
+
+
+def _refuse_scripts(words: list[str]) -> str:
+    if words[0].lower().startswith("application/x-httpd-"):
+        return "scripts are not run here, and their source would be served"
+    return ""
+
+
+ROWS = (
+    *(_inert(name, reason) for reason, names in _REASONS.items() for name in names.split()),
+    Directive(
+        name="AddType",
+        contexts=ANYWHERE,
+        syntax="TYPE EXTENSION ...",
+        count=(2, None),
+        read=_refusing(_refuse_scripts),
+        doc=f"Does nothing here: {_FILES}.",
+        inert=_FILES,
+    ),
+    Directive(
+        name="SSLEngine",
+        contexts=Context.SERVER | Context.VIRTUAL_HOST,
+        syntax="Off",
+        read=_refusing(_refuse_tls),
+        doc=f"Off is the only value. {TLS_HINT}.",
+        default="Off",
+    ),
+)

@@ -1,0 +1,173 @@
+"""Files, a text, or options of the command line to `model.Config`; every error at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scgiproxy.config.assembly import assemble
+from scgiproxy.config.directives import DIRECTIVES, is_served
+from scgiproxy.config.lexer import quote_word
+from scgiproxy.config.model import Config, Position
+from scgiproxy.config.problems import Problems, suggest
+from scgiproxy.config.scopes import ConfigurationDraft, HostDraft, Place
+from scgiproxy.config.table import Context, Directive
+from scgiproxy.config.tree import Node, TreeReader
+from scgiproxy.config.unsupported import explain_unsupported
+
+DEFAULT_LISTEN = "127.0.0.1:8080"
+"""Where options without ``--listen`` listen."""
+
+BALANCING_METHODS = ("byrequests",)
+
+
+def load_file(
+    path: str | Path,
+    *,
+    defines: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    balancing_methods: Sequence[str] = BALANCING_METHODS,
+) -> Config:
+    """Load a configuration file and what it includes.
+
+    `defines` are those of ``-D``; `environment` is what ``${NAME}`` and PassEnv may name, the
+    process' own by default; `balancing_methods` are the values of ``lbmethod``. Raises
+    `errors.ConfigError` with every problem, warnings included.
+    """
+    path = Path(path)
+    loading = _Loading(path.absolute().parent, str(path), defines, environment, balancing_methods)
+    return loading.finish(loading.reader.read_file(path))
+
+
+def load_text(
+    text: str,
+    *,
+    file_name: str = "configuration",
+    server_root: str | Path = ".",
+    defines: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    balancing_methods: Sequence[str] = BALANCING_METHODS,
+) -> Config:
+    """Load a configuration from memory; `file_name` is what messages call it, and relative paths
+    begin at `server_root`. Otherwise as `load_file`."""
+    root = Path(server_root).absolute()
+    loading = _Loading(root, file_name, defines, environment, balancing_methods)
+    return loading.finish(loading.reader.read_text(text, file_name))
+
+
+def load_options(proxypass: Sequence[str], listen: Sequence[str] = ()) -> Config:
+    """Load what the command line says without a file: lines of ProxyPass and of Listen.
+
+    They go through the same table. A position is the option and its number: ``--proxypass:1``.
+    Raises `errors.ConfigError`.
+    """
+    loading = _Loading(Path.cwd(), "--proxypass", None, None, BALANCING_METHODS)
+    nodes = [
+        Node("ProxyPass", text, Position("--proxypass", number))
+        for number, text in enumerate(proxypass, 1)
+    ]
+    if not proxypass:
+        position = Position("--proxypass", 1)
+        loading.problems.error(position, "expected at least one: '/path/ scgi://host:port/'")
+    for number, where in enumerate(listen or (DEFAULT_LISTEN,), 1):
+        # The whole option is one word: an endpoint string may hold blanks.
+        position = Position("--listen", number)
+        nodes.append(Node("Listen", quote_word(where.replace("\n", " ")), position))
+    return loading.finish(nodes)
+
+
+class _Loading:
+    """One load: the reader, the drafts and the problems."""
+
+    def __init__(
+        self,
+        server_root: Path,
+        file_name: str,
+        defines: Mapping[str, str] | None,
+        environment: Mapping[str, str] | None,
+        balancing_methods: Sequence[str],
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self.problems = Problems()
+        self.reader = TreeReader(
+            self.problems,
+            defines=defines or {},
+            environment=environment,
+            server_root=server_root,
+            known=is_served,
+        )
+        self._start = Position(file_name, 1)
+        self._draft = ConfigurationDraft(
+            HostDraft(self._start),
+            self.problems,
+            environment,
+            self.reader.resolve,
+            balancing_methods,
+        )
+
+    def finish(self, nodes: Sequence[Node]) -> Config:
+        """Apply every directive, and make the model."""
+        main = self._draft.main
+        self._apply_all(
+            nodes,
+            Place(Context.SERVER, self._draft, main, main.base, self._start, self._apply_all),
+        )
+        if not self._draft.listeners and not self.problems.error_count:
+            self.problems.error(
+                self._start, "no Listen: expected at least one, such as Listen 127.0.0.1:8080"
+            )
+        return assemble(self._draft)
+
+    def _apply_all(self, nodes: Sequence[Node], place: Place) -> None:
+        for node in nodes:
+            place.position = node.position
+            try:
+                self._apply(node, place)
+            except ValueError as error:
+                self.problems.error(node.position, f"{_shown(node)}: {error}")
+
+    def _apply(self, node: Node, place: Place) -> None:
+        row = DIRECTIVES.get(node.name.lower())
+        is_section = node.children is not None
+        if row is None or row.is_section is not is_section:
+            self.problems.error(node.position, _unknown(node, row))
+            return
+        if place.context not in row.contexts:
+            raise ValueError(
+                f"not allowed in {place.context.describe()}; expected in {row.contexts.describe()}"
+            )
+        words = node.words()
+        if any(not word.closed for word in words):
+            place.warn(f"{row.shown}: the closing quote is missing")
+        row.check_count(len(words))
+        if row.inert:
+            place.note_once(row.name, f"{row.name} does nothing here: {row.inert}")
+        if row.enter is not None:
+            row.enter(place, node)
+        elif row.read is not None:
+            row.store(place, row.read(place, [word.text for word in words]))
+
+
+def _shown(node: Node) -> str:
+    row = DIRECTIVES.get(node.name.lower())
+    if row is not None:
+        return row.shown
+    return f"<{node.name}>" if node.children is not None else node.name
+
+
+def _unknown(node: Node, row: Directive | None) -> str:
+    """What to say of a name that the table does not have."""
+    name = _shown(node)
+    if row is not None:
+        form = f"a section, <{row.name} ...>" if row.is_section else "a directive and no section"
+        return f"{node.name}: it is {form}"
+    for by_prefix in (False, True):
+        explained = explain_unsupported(node.name, by_prefix=by_prefix)
+        if explained:
+            return f"{name}: {explained}"
+        names = [known.name for known in DIRECTIVES.values()]
+        near = suggest(node.name, names, 0.7 if by_prefix else 0.85)
+        if near:
+            return f"unknown directive {name}{near}"
+    return f"unknown directive {name}"

@@ -1,0 +1,62 @@
+"""What was found wrong while a configuration is read: collected, so that one run shows all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from scgiproxy.config.model import Position
+from scgiproxy.errors import ConfigError, Problem
+
+
+class Problems:
+    """Errors, warnings and notes, each at a position. Reading goes on after every one of them."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+        self._said: set[str] = set()
+        self._files: dict[str, int] = {}
+        self.error_count = 0
+
+    def error(self, position: Position, message: str) -> None:
+        self._add(position, message, is_error=True)
+
+    def warn(self, position: Position, message: str) -> None:
+        """A warning or a note: the configuration can be used all the same."""
+        self._add(position, message, is_error=False)
+
+    def note_once(self, key: str, position: Position, message: str) -> None:
+        """`warn`, but only the first time for each `key`."""
+        if key not in self._said:
+            self._said.add(key)
+            self.warn(position, message)
+
+    def include(self, error: ConfigError) -> None:
+        """Take over what a part that cannot go on has found."""
+        for problem in error.problems:
+            self._add(Position(problem.file, problem.line), problem.message, problem.is_error)
+
+    def notes(self) -> tuple[Problem, ...]:
+        """Every problem in the order of files and lines; raises ConfigError if one is an error."""
+        ordered = sorted(self._found, key=lambda found: (self._files[found.file], found.line))
+        if any(problem.is_error for problem in ordered):
+            raise ConfigError(ordered)
+        return tuple(ordered)
+
+    def enter_file(self, name: str) -> None:
+        """Remember the order in which files are read."""
+        self._files.setdefault(name, len(self._files))
+
+    def _add(self, position: Position, message: str, is_error: bool) -> None:
+        self.enter_file(position.file)
+        problem = Problem(position.file, position.line, message, is_error)
+        if problem not in self._found:
+            self._found[problem] = None
+            self.error_count += is_error
+
+
+def suggest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
+    """``; did you mean X?`` with the nearest of `known`, or nothing."""
+    folded = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), folded, 1, likeness)
+    return f"; did you mean {folded[near[0]]}?" if near else ""

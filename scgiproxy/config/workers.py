@@ -1,0 +1,307 @@
+"""The worker and balancer parameters that there are, what they take and what they set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, parse_integer
+from scgiproxy.config.problems import suggest
+from scgiproxy.config.scopes import Place
+
+_LOAD_FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
+_STATUS = re.compile(r"(?:[+-]?[DSIRHENC])+", re.IGNORECASE)
+
+APACHE_METHODS = ("byrequests", "bytraffic", "bybusyness", "heartbeat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One key.
+
+    `read` gives fields of `rules.backend.BackendSettings`, or of `model.Balancer`. `inert` says
+    why it does nothing; `for_members` that it means something for a BalancerMember only.
+    """
+
+    name: str
+    syntax: str
+    doc: str
+    read: Callable[[Place, str], Mapping[str, Any]]
+    inert: str = ""
+    for_members: bool = False
+
+
+def _field(name: str, parse: Callable[[str], Any]) -> Callable[[Place, str], Mapping[str, Any]]:
+    return lambda _, word: {name: parse(word)}
+
+
+def _checked(parse: Callable[[str], object]) -> Callable[[Place, str], Mapping[str, Any]]:
+    """For a parameter that is looked at and then not used."""
+
+    def read(_: Place, word: str) -> Mapping[str, Any]:
+        parse(word)
+        return {}
+
+    return read
+
+
+def _parse_load_factor(word: str) -> float:
+    if not _LOAD_FACTOR.fullmatch(word) or not 1 <= float(word) <= 100:
+        raise ValueError(f"expected a number from 1 to 100, got {word!r}")
+    return float(word)
+
+
+def _parse_route(word: str) -> bytes:
+    if len(as_bytes(word)) > 63:
+        raise ValueError(f"expected at most 63 characters, got {word!r}")
+    return as_bytes(word)
+
+
+def _read_status(place: Place, word: str) -> Mapping[str, Any]:
+    if not _STATUS.fullmatch(word):
+        raise ValueError(f"expected letters of D S I R H E N C with + or -, got {word!r}")
+    letters: dict[str, bool] = {}
+    sign = True
+    for character in word.upper():
+        if character in "+-":
+            sign = character == "+"
+        else:
+            letters[character] = sign
+            sign = True
+    for letter in letters:
+        if letter not in "DSH":
+            place.warn(f"status={word}: the letter {letter} does nothing here; D, S and H do")
+    fields: dict[str, Any] = {}
+    if "D" in letters or "S" in letters:
+        fields["disabled"] = letters.get("D", False) or letters.get("S", False)
+    if "H" in letters:
+        fields["standby"] = letters["H"]
+    return fields
+
+
+def _read_flush(place: Place, word: str) -> Mapping[str, Any]:
+    lower = word.lower()
+    if lower not in ("on", "off", "auto"):
+        raise ValueError(f"expected On, Off or Auto, got {word!r}")
+    if lower != "on":
+        place.warn(f"flushpackets={word} does nothing: what a backend sends goes out at once")
+    return {}
+
+
+def _read_enable_reuse(place: Place, word: str) -> Mapping[str, Any]:
+    if parse_flag(word):
+        place.warn(f"enablereuse={word} does nothing: SCGI has one request for each connection")
+    return {}
+
+
+def _size(word: str) -> int:
+    value = parse_integer(word)
+    if 0 < value < 512:
+        raise ValueError(f"expected 0, or 512 or more, got {word}")
+    return value
+
+
+def _parse_address_ttl(word: str) -> int:
+    return -1 if word == "-1" else parse_integer(word)
+
+
+def _worker(
+    name: str,
+    syntax: str,
+    doc: str,
+    read: Callable[[Place, str], Mapping[str, Any]],
+    *,
+    inert: str = "",
+    for_members: bool = False,
+) -> tuple[str, Parameter]:
+    parameter = Parameter(
+        name=name, syntax=syntax, doc=doc, read=read, inert=inert, for_members=for_members
+    )
+    return name, parameter
+
+
+_TIME = "TIME"
+_NO_POOL = "no connection is kept: SCGI has one request for each"
+_NO_CHECKS = "backends are not probed; a member in error is tried again after retry"
+_NOT_SCGI = "it belongs to another protocol"
+
+
+def _seconds(word: str) -> float:
+    return parse_duration(word)
+
+
+WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
+    [
+        _worker(
+            "timeout",
+            _TIME,
+            "Longest wait for one read or write; a plain number is seconds.",
+            _field("timeout", _seconds),
+        ),
+        _worker(
+            "connectiontimeout",
+            _TIME,
+            "Longest wait for a connection; a plain number is seconds.",
+            _field("connect_timeout", _seconds),
+        ),
+        _worker(
+            "retry",
+            _TIME,
+            "How long a member in error is left alone; a plain number is seconds.",
+            _field("retry", lambda word: parse_duration(word, zero=True)),
+            for_members=True,
+        ),
+        _worker(
+            "acquire",
+            _TIME,
+            "Longest wait for one of max connections; a plain number is milliseconds.",
+            _field("acquire", lambda word: parse_duration(word, "ms")),
+        ),
+        _worker(
+            "max",
+            "NUMBER",
+            "Connections at a time.",
+            _field("max_connections", lambda word: parse_integer(word, 1)),
+        ),
+        _worker(
+            "maxheader",
+            "BYTES",
+            "The longest header block that this backend takes (rTorrent: 2000).",
+            _field("max_header", lambda word: parse_integer(word, 512)),
+        ),
+        _worker(
+            "halfclose",
+            "On|Off",
+            "Whether the sending side is closed after the request.",
+            _field("half_close", parse_flag),
+        ),
+        _worker(
+            "pathinfo",
+            "On|Off",
+            "Whether PATH_INFO is sent, with the mount point as SCRIPT_NAME.",
+            _field("path_info", parse_flag),
+        ),
+        _worker(
+            "keepalive", "On|Off", "SO_KEEPALIVE on connections.", _field("keepalive", parse_flag)
+        ),
+        _worker(
+            "status", "LETTERS", "D or S: disabled; H: used when no other member is.", _read_status
+        ),
+        _worker(
+            "loadfactor",
+            "1..100",
+            "The member's share of the requests.",
+            _field("load_factor", _parse_load_factor),
+            for_members=True,
+        ),
+        _worker(
+            "lbset",
+            "0..99",
+            "Members of a set are used when none of a lower one is usable.",
+            _field("lbset", lambda word: parse_integer(word, 0, 99)),
+            for_members=True,
+        ),
+        _worker(
+            "route",
+            "NAME",
+            "What a session calls this member.",
+            _field("route", _parse_route),
+            for_members=True,
+        ),
+        _worker("flushpackets", "On|Off|Auto", "Everything is flushed at once.", _read_flush),
+        _worker("disablereuse", "On|Off", "No connection is reused.", _checked(parse_flag)),
+        _worker("enablereuse", "On|Off", "No connection is reused.", _read_enable_reuse),
+        *(
+            _worker(name, syntax, "", _checked(parse), inert=inert)
+            for name, syntax, parse, inert in (
+                ("redirect", "NAME", _parse_route, "sessions do not stay with a member yet"),
+                ("min", "NUMBER", parse_integer, _NO_POOL),
+                ("smax", "NUMBER", parse_integer, _NO_POOL),
+                ("ttl", _TIME, _seconds, _NO_POOL),
+                ("addressttl", "SECONDS", _parse_address_ttl, "names are looked up again in time"),
+                ("receivebuffersize", "BYTES", _size, "the system's buffers are used"),
+                ("iobuffersize", "BYTES", _size, "buffers fit what comes"),
+                ("responsefieldsize", "BYTES", _size, "an answer's head may have 64 KiB"),
+                ("flushwait", "NUMBER", parse_integer, "nothing waits to be flushed"),
+                ("flusher", "NAME", str, "nothing waits to be flushed"),
+                ("ping", _TIME, lambda word: parse_duration(word, zero=True), _NOT_SCGI),
+                ("upgrade", "PROTOCOL", str, _NOT_SCGI),
+                ("secret", "TEXT", str, _NOT_SCGI),
+                ("mapping", "encoded|servlet", str, "paths are mapped decoded and normalised"),
+                ("hcmethod", "NAME", str, _NO_CHECKS),
+                ("hcpasses", "NUMBER", parse_integer, _NO_CHECKS),
+                ("hcfails", "NUMBER", parse_integer, _NO_CHECKS),
+                ("hcinterval", _TIME, _seconds, _NO_CHECKS),
+                ("hcuri", "PATH", str, _NO_CHECKS),
+                ("hcexpr", "NAME", str, _NO_CHECKS),
+                ("hctemplate", "NAME", str, _NO_CHECKS),
+            )
+        ),
+    ]
+)
+"""By name, in lower case."""
+
+
+def _read_method(place: Place, word: str) -> Mapping[str, Any]:
+    known = place.configuration.balancing_methods
+    if word in known:
+        return {"method": word}
+    if word in APACHE_METHODS:
+        place.warn(f"lbmethod={word} is not served here; byrequests is used instead")
+        return {"method": "byrequests"}
+    expected = ", ".join(known)
+    raise ValueError(f"expected {expected}, got {word!r}{suggest(word, known)}")
+
+
+def _option(name: str) -> Callable[[Place, str], Mapping[str, Any]]:
+    return lambda _, word: {"options": {name: word}}
+
+
+_NO_STICKINESS = "sessions do not stay with a member yet"
+_NO_STATUS = "a member is put in error for what it does wrong, not for its answers"
+
+BALANCER_PARAMETERS: Mapping[str, Parameter] = dict(
+    [
+        _worker("lbmethod", "NAME", "How a member is chosen.", _read_method),
+        _worker(
+            "timeout",
+            _TIME,
+            "How long to wait for a usable member; a plain number is seconds.",
+            _field("timeout", lambda word: parse_duration(word, zero=True)),
+        ),
+        _worker(
+            "maxattempts",
+            "NUMBER",
+            "Additional members that are tried for one request.",
+            _field("max_attempts", parse_integer),
+        ),
+        _worker(
+            "forcerecovery",
+            "On|Off",
+            "Whether all members are tried again when all are in error.",
+            _field("force_recovery", parse_flag),
+        ),
+        _worker(
+            "pathinfo",
+            "On|Off",
+            "Whether PATH_INFO is sent, with the mount point as SCRIPT_NAME.",
+            _field("path_info", parse_flag),
+        ),
+        *(
+            _worker(name, syntax, "", _option(name), inert=inert)
+            for name, syntax, inert in (
+                ("stickysession", "COOKIE[|PARAMETER]", _NO_STICKINESS),
+                ("stickysessionsep", "CHARACTER|Off", _NO_STICKINESS),
+                ("scolonpathdelim", "On|Off", _NO_STICKINESS),
+                ("nofailover", "On|Off", _NO_STICKINESS),
+                ("failonstatus", "STATUS,...", _NO_STATUS),
+                ("failontimeout", "On|Off", "a time-out of a backend always counts"),
+                ("growth", "NUMBER", "members are not added while the gateway runs"),
+                ("nonce", "None|TEXT", "there is no balancer-manager yet"),
+            )
+        ),
+    ]
+)
+"""By name, in lower case."""
