@@ -78,7 +78,8 @@ class FileContentSender(FileSender):
     longer: sent, unreadable, or the client has left.
     """
 
-    CHUNK_SIZE = 1 << 16
+    CHUNK_SIZE = 1 << 17
+    """Bytes; what Twisted hands to the system in one piece (`FileDescriptor.SEND_LIMIT`)."""
 
     def __init__(self, request: IGatewayRequest, close: Callable[[], None]) -> None:
         self._request = request

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.message.conditions import (
@@ -51,8 +52,11 @@ _ENCODED_TYPES = {
     "xz": "application/x-xz",
 }
 
-Refuse = Callable[[IGatewayRequest, int, HeaderList], None]
-"""How a status is answered that is no file: the page for it, with these headers besides."""
+Refuse = Callable[[Any, int, HeaderList], None]
+"""How a status is answered that is no file: with the page for it, and these headers besides.
+
+It gets the request that it was passed with.
+"""
 
 
 def content_type(path: str) -> bytes:

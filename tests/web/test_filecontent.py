@@ -105,12 +105,12 @@ def test_everything_is_sent_then_finished_and_closed(fd: int) -> None:
 
 
 def test_it_reads_no_more_than_the_client_takes(fd: int) -> None:
-    """Two chunks fill the buffer; nothing is read until it is empty."""
+    """One chunk fills the buffer; nothing more is read until it is empty."""
     sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
     sending.send()
-    assert len(sending.request.body) == 2 * FileContentSender.CHUNK_SIZE
+    assert len(sending.request.body) == FileContentSender.CHUNK_SIZE
     sending.request.drain()
-    assert len(sending.request.body) == 4 * FileContentSender.CHUNK_SIZE
+    assert len(sending.request.body) == 2 * FileContentSender.CHUNK_SIZE
     sending.request.client_leaves()
 
 
