@@ -17,7 +17,7 @@ from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import balancing_method
+from scgiproxy.pool.balance import BUILT_IN
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
@@ -161,11 +161,14 @@ class GatewayParts:
         if found is None:
             balancer = self.config.balancers[name]
             found = self._balancers[name] = self._new_pool(
-                f"balancer://{name}",
-                [self._backend(member.url, member.settings) for member in balancer.members],
+                name,
+                [
+                    self._backend(member.url, member.settings, member=True)
+                    for member in balancer.members
+                ],
                 timeout,
                 {
-                    "method": balancing_method(balancer.method),
+                    "method": BUILT_IN[balancer.method],
                     "max_attempts": balancer.max_attempts,
                     "wait": balancer.timeout,
                     "force_recovery": balancer.force_recovery,
@@ -173,9 +176,13 @@ class GatewayParts:
             )
         return found
 
-    def _backend(self, url: BackendUrl, settings: BackendSettings) -> Backend:
+    def _backend(
+        self, url: BackendUrl, settings: BackendSettings, *, member: bool = False
+    ) -> Backend:
         assert url.address is not None
-        return Backend(url.label, url.address, url.path, settings, clock=self.reactor)
+        return Backend(
+            url.label, url.address, url.path, settings, clock=self.reactor, member=member
+        )
 
     def _new_pool(
         self,
@@ -189,8 +196,6 @@ class GatewayParts:
             backends,
             dialer=self.dialer,
             resolver=self.resolver,
-            wheel=self.wheel,
-            clock=self.reactor,
             connect_timeout=timeout,
             **(balancing or {}),
         )

@@ -114,7 +114,7 @@ class Exchange:
             self._find_backend()
 
     def _check_block(self, block: bytes) -> None:
-        limit = self._resource.pool.max_header
+        limit = self._resource.max_header
         if len(block) > limit:
             raise HeadersTooLarge(
                 f"the request's header block is {len(block)} bytes;"
@@ -139,7 +139,7 @@ class Exchange:
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:
         resource = self._resource
         block = self._block
-        if resource.pool.is_balancer:
+        if backend.member:
             block = resource.block(self._request, self.dispatch.environment(), backend.path)
         self._connected = True
         if self._body is not None:

@@ -59,6 +59,7 @@ class ProxyPassResource(Resource):
         self.clock = clock
         self.timeout = timeout
         self.default_settings = settings or Settings()
+        self.max_header = min(backend.settings.max_header for backend in pool.backends)
 
     def __repr__(self) -> str:
         return f"<ProxyPassResource {self.mount.source} {self.pool!r}>"

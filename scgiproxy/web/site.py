@@ -70,6 +70,7 @@ class GatewaySite(Site):
     """
 
     log = Logger()
+    noisy = False
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class GatewaySite(Site):
             uri = request.uri
             name = request.header(b"host")
             if not uri.startswith(b"/"):
-                target = parse_target(uri, request.method)
+                target = parse_target(uri, request.method, "nodecode")
                 if target.authority is not None:
                     name = target.authority
             host = self._host(local, name)

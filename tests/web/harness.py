@@ -138,6 +138,8 @@ class BackendEnd:
 @dataclass
 class FakeBackend:
     settings: BackendSettings = BackendSettings()
+    member: bool = False
+    path: bytes = b""
 
 
 @dataclass
@@ -156,12 +158,10 @@ class FakePool:
     """Hands out connections that the test plays. `refuse` makes the next dispatch fail;
     `hold` keeps it waiting."""
 
-    is_balancer = False
-
     def __init__(self, name: str = "scgi://127.0.0.1:4000", **settings: Any) -> None:
         self.name = name
         self.backend = FakeBackend(BackendSettings(**settings))
-        self.max_header = self.backend.settings.max_header
+        self.backends = (self.backend,)
         self.ends: list[BackendEnd] = []
         self.dispatches: list[FakeDispatch] = []
         self.refuse = False
