@@ -1,9 +1,16 @@
-"""The reference page of the directives, made from the table: reStructuredText for ``docs/``."""
+"""The reference page of the directives, made from the table: reStructuredText for ``docs/``.
+
+``python -m scgiproxy.config.reference FILE`` writes the page; with ``--check`` it only says, by its
+exit status, whether FILE is what it would write.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from scgiproxy.config.directives import SUBJECTS
 from scgiproxy.config.table import SECTION, Context, Directive
@@ -94,3 +101,26 @@ def _parameters(introduction: str, table: Mapping[str, Parameter]) -> Iterator[s
 def _escape(text: str) -> str:
     """Plain text in reStructuredText, where stars, bars and others mean something."""
     return _SPECIAL.sub(lambda found: "\\" + found[0], text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scgiproxy.config.reference",
+        description="Write the reference page of the directives.",
+    )
+    parser.add_argument("file", type=Path, help="where the page is, or is to be")
+    parser.add_argument("--check", action="store_true", help="fail if the page is out of date")
+    options = parser.parse_args(arguments)
+    page = render()
+    if not options.check:
+        options.file.write_text(page, "utf-8")
+    elif not options.file.is_file() or options.file.read_text("utf-8") != page:
+        command = f"{parser.prog} {options.file}"
+        sys.stderr.write(f"{options.file} is out of date; write it anew with: {command}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
