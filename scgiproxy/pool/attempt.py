@@ -1,0 +1,284 @@
+"""One call on its way to a backend: the attempts to connect, and the place that is held.
+
+When nothing is limited and the backend is there, the way from `Pool.dispatch` to the socket is a
+handful of calls: `begin`, ``Dialer.dial``, `buildProtocol`, ``call.connected``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scgiproxy.errors import BackendError, ConnectFailed, NameNotFound, Unavailable
+from scgiproxy.interfaces import ICall, IDeadline
+from scgiproxy.message.backend_url import UnixAddress
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.resolve import Addresses
+from scgiproxy.pool.selection import Blocked
+from scgiproxy.wire.dial import Dialling
+from scgiproxy.wire.transport import SocketAddress
+
+if TYPE_CHECKING:
+    from scgiproxy.pool.dispatch import Pool
+
+
+class Stage(Enum):
+    """How far a dispatch has come."""
+
+    CHOOSING = "choosing"
+    QUEUED = "queued"
+    RESOLVING = "resolving"
+    DIALLING = "dialling"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+class Route:
+    """What the attempts to reach one backend need, worked out beforehand."""
+
+    __slots__ = ("addresses", "backend", "environment", "keepalive", "on_unix", "timeout")
+
+    def __init__(
+        self, backend: Backend, addresses: Addresses, timeout: float, *, balancer: str | None
+    ) -> None:
+        settings = backend.settings
+        self.backend = backend
+        self.addresses = addresses
+        self.timeout = timeout
+        # Apache's order: connectiontimeout, timeout, the server's.
+        for own in (settings.timeout, settings.connect_timeout):
+            if own is not None:
+                self.timeout = own
+        self.keepalive = settings.keepalive
+        self.on_unix = isinstance(backend.address, UnixAddress)
+        self.environment: dict[bytes, bytes] = {}
+        if balancer is not None:
+            label = backend.label.rpartition("|")[2]
+            self.environment = {
+                b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
+                b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
+                b"BALANCER_WORKER_ROUTE": settings.route,
+            }
+
+
+@implementer(IDeadline)
+class Dispatch:
+    """What `Pool.dispatch` returns; also the factory of the attempts to connect.
+
+    `backend` is the one that is being dialled or is connected, None while there is none. While
+    there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
+    """
+
+    __slots__ = (
+        "_addresses",
+        "_call",
+        "_dialling",
+        "_index",
+        "_pool",
+        "_probing",
+        "_route",
+        "backend",
+        "blocked",
+        "deadline",
+        "queued_at",
+        "reasons",
+        "stage",
+        "tried",
+    )
+
+    _log = Logger()
+
+    def __init__(self, pool: Pool, call: ICall) -> None:
+        self._pool = pool
+        self._call = call
+        self._route: Route | None = None
+        self._dialling: Dialling | None = None
+        self._addresses: tuple[SocketAddress, ...] = ()
+        self._index = 0
+        self._probing = False
+        self.backend: Backend | None = None
+        self.blocked = Blocked.NONE
+        self.deadline = inf
+        self.queued_at = 0.0
+        self.stage = Stage.CHOOSING
+        self.tried: tuple[Backend, ...] = ()
+        self.reasons: tuple[Exception, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Dispatch {self.stage.value}, {self.backend or 'no backend'}>"
+
+    # -- for the call --------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """The client has left: stop, give everything back, call nobody. Safe at any time."""
+        stage = self.stage
+        if stage is Stage.CONNECTED:
+            self._end_exchange(None)
+            return
+        if stage is Stage.QUEUED:
+            self._pool.leave(self)
+        elif stage is Stage.RESOLVING:
+            self._stop_resolving()
+        elif stage is Stage.DIALLING and self._dialling is not None:
+            self._dialling.stopConnecting()
+            self._dialling = None
+        self.stage = Stage.ENDED
+        self._give_back(None)
+
+    def release(
+        self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
+    ) -> None:
+        """The exchange has ended; to be called once after ``call.connected``.
+
+        `fault` is what the backend did wrong, if anything; `sent` and `received` are the bytes of
+        its counters. The place goes to the next in the queue. Does nothing a second time. For an
+        exchange that was broken off without a verdict (the client left) there is `cancel`.
+        """
+        if self.stage is not Stage.CONNECTED:
+            return
+        if fault is None:
+            self.answered()
+        self._end_exchange(fault, sent, received)
+
+    def answered(self) -> None:
+        """A response head has come: a member on probation is up again, before the answer ends."""
+        if self._probing and self.stage is Stage.CONNECTED and self.backend is not None:
+            self._probing = False
+            self.backend.answered()
+            self._pool.drain()
+
+    def environment(self) -> dict[bytes, bytes]:
+        """The variables of a balancer, ``BALANCER_*``; empty for a backend that stands alone."""
+        return {} if self._route is None else self._route.environment.copy()
+
+    # -- for the pool --------------------------------------------------------------------------
+
+    def begin(self, route: Route) -> None:
+        """Take a place of that backend and connect to it."""
+        self._route = route
+        self.backend = route.backend
+        self._probing = route.backend.take()
+        self._addresses = route.addresses.current()
+        self._index = 0
+        if self._addresses:
+            self._dial(route)
+            return
+        self.stage = Stage.RESOLVING
+        self.deadline = self._pool.clock.seconds() + route.timeout
+        self._pool.dialer.wheel.watch(self)
+        route.addresses.wait(self)
+
+    def fail(self, error: BackendError) -> None:
+        """There will be no connection."""
+        self.stage = Stage.ENDED
+        try:
+            self._call.dispatch_failed(error)
+        except Exception:
+            self._log.failure("{call!r} did not take its failure", call=self._call)
+
+    # -- attempts ------------------------------------------------------------------------------
+
+    def _dial(self, route: Route) -> None:
+        self.stage = Stage.DIALLING
+        dialling = self._pool.dialer.dial(
+            self._addresses[self._index],
+            self,
+            route.timeout,
+            keepalive=route.keepalive,
+            # Rather another member now than this one later.
+            wait_for_backlog=not (route.on_unix and self._pool.may_go_elsewhere(self)),
+        )
+        if self.stage is Stage.DIALLING:
+            self._dialling = dialling
+
+    def resolved(self, addresses: tuple[SocketAddress, ...]) -> None:
+        """The first answer of the name server (see `Addresses.wait`)."""
+        if self.stage is not Stage.RESOLVING or self._route is None:
+            return
+        self._pool.dialer.wheel.forget(self)
+        if addresses:
+            self._addresses = addresses
+            self._dial(self._route)
+        else:
+            self._no_address("its host name has no address")
+
+    def deadline_passed(self) -> None:
+        """Of the queue, or of the name server; connecting has its own in the dialer."""
+        if self.stage is Stage.QUEUED:
+            self._pool.waited(self)
+        elif self.stage is Stage.RESOLVING and self._route is not None:
+            self._stop_resolving()
+            seconds = self._route.timeout
+            self._no_address(f"its host name could not be resolved within {seconds:g} s")
+
+    def _stop_resolving(self) -> None:
+        self._pool.dialer.wheel.forget(self)
+        if self._route is not None:
+            self._route.addresses.forget(self)
+
+    def _no_address(self, why: str) -> None:
+        error = NameNotFound(
+            f"cannot connect to {self._route and self._route.backend.label}: {why}"
+        )
+        self.reasons += (error,)
+        self._attempt_failed(error)
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """The connection is up: the call says what to put on it."""
+        if self.stage is not Stage.DIALLING or self._route is None:
+            return None
+        self.stage = Stage.CONNECTED
+        self._dialling = None
+        if self._index:
+            self._route.addresses.prefer(self._addresses[self._index])
+        try:
+            return self._call.connected(self._route.backend, addr)
+        except Exception:
+            self._log.failure("{call!r} did not take its connection", call=self._call)
+            self.cancel()
+            self.fail(Unavailable("the gateway could not use its connection to the backend"))
+            return None
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:  # noqa: ARG002
+        """An address did not work; the next one may."""
+        if self.stage is not Stage.DIALLING or self._route is None:
+            return
+        self._dialling = None
+        error = reason.value
+        if not isinstance(error, ConnectFailed):
+            error = ConnectFailed(str(error))
+        self.reasons += (error,)
+        self._index += 1
+        if self._index < len(self._addresses):
+            self._dial(self._route)
+        else:
+            self._attempt_failed(error)
+
+    def _attempt_failed(self, error: ConnectFailed) -> None:
+        backend = self.backend
+        if backend is None:
+            return
+        self.stage = Stage.CHOOSING
+        self.backend = None
+        self.tried += (backend,)
+        backend.give_back(error, probing=self._probing)
+        self._pool.attempt_failed(self)
+
+    def _end_exchange(self, fault: BackendError | None, sent: int = 0, received: int = 0) -> None:
+        self.stage = Stage.ENDED
+        if self.backend is not None:
+            self.backend.bytes_sent += sent
+            self.backend.bytes_received += received
+        self._give_back(fault)
+
+    def _give_back(self, fault: Exception | None) -> None:
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.give_back(fault, probing=self._probing)
+            self._pool.drain()

@@ -1,0 +1,199 @@
+"""Host names to addresses, so that no request waits for a name server but the very first.
+
+A name is resolved when the gateway starts and again when its addresses are older than the TTL;
+while that goes on, and when it fails, the last good addresses stay in use.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import IPv6Address as IPv6Literal
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from scgiproxy.message.backend_url import Address, UnixAddress
+from scgiproxy.wire.transport import SocketAddress
+
+FAILURE_TTL = 5.0
+"""Seconds before a name that could not be resolved is asked for again."""
+
+
+class Waiter(Protocol):
+    """Somebody who needs the first answer."""
+
+    def resolved(self, addresses: tuple[SocketAddress, ...]) -> None:
+        """The addresses; none if the name could not be resolved."""
+
+
+class Addresses:
+    """Where one backend is: addresses that never change (a literal, a UNIX socket)."""
+
+    def __init__(self, addresses: tuple[SocketAddress, ...] = ()) -> None:
+        self._addresses = addresses
+
+    def current(self) -> tuple[SocketAddress, ...]:
+        """What to dial, in order; empty if nothing is known (yet): then `wait`."""
+        return self._addresses
+
+    def wait(self, waiter: Waiter) -> None:  # noqa: ARG002  for names only
+        """Call ``waiter.resolved`` in a later turn, when there is an answer."""
+        raise RuntimeError("a fixed address needs no waiting")
+
+    def forget(self, waiter: Waiter) -> None:
+        """`waiter` does not care any longer."""
+
+    def prefer(self, address: SocketAddress) -> None:
+        """Dial that address first from now on: those before it did not work."""
+        if address in self._addresses:
+            rest = tuple(other for other in self._addresses if other != address)
+            self._addresses = (address, *rest)
+
+
+@implementer(IResolutionReceiver)
+class HostAddresses(Addresses):
+    """The addresses of a host name."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, host: str, port: int, ttl: float) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._ttl = ttl
+        self._stale_at = 0.0
+        self._asking = False
+        self._resolution: IHostResolution | None = None
+        self._found: list[SocketAddress] = []
+        self._preferred: SocketAddress | None = None
+        self._waiters: dict[Waiter, None] = {}
+
+    def prefer(self, address: SocketAddress) -> None:
+        self._preferred = address
+        super().prefer(address)
+
+    def current(self) -> tuple[SocketAddress, ...]:
+        if not self._asking and self._reactor.seconds() >= self._stale_at:
+            self._ask()
+        return self._addresses
+
+    def wait(self, waiter: Waiter) -> None:
+        self._waiters[waiter] = None
+        if not self._asking:
+            self._reactor.callLater(0, self._tell)
+
+    def forget(self, waiter: Waiter) -> None:
+        self._waiters.pop(waiter, None)
+
+    def stop(self) -> None:
+        """Ask no more, tell nobody."""
+        self._waiters.clear()
+        resolution, self._resolution = self._resolution, None
+        if self._asking and resolution is not None:
+            resolution.cancel()
+
+    def _ask(self) -> None:
+        self._asking = True
+        self._found = []
+        try:
+            self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
+        except Exception:
+            # A name that cannot even be asked for, such as one with an overlong label.
+            self._log.failure("Cannot resolve {host}", host=self._host)
+            self.resolutionComplete()
+
+    def _tell(self) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            waiter.resolved(self._addresses)
+
+    # IResolutionReceiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._resolution = resolutionInProgress
+
+    def addressResolved(self, address: Any) -> None:
+        if address not in self._found:
+            self._found.append(address)
+
+    def resolutionComplete(self) -> None:
+        self._asking = False
+        self._resolution = None
+        now = self._reactor.seconds()
+        if self._found:
+            self._stale_at = now + self._ttl
+            self._addresses = tuple(self._found)
+            if self._preferred is not None:
+                super().prefer(self._preferred)
+        else:
+            self._stale_at = now + min(self._ttl, FAILURE_TTL)
+            if self._addresses:
+                self._log.warn(
+                    "{host} could not be resolved again; its last addresses stay in use",
+                    host=self._host,
+                )
+        self._tell()
+
+
+class Resolver:
+    """Keeps the addresses of every backend.
+
+    `reactor` is an IReactorPluggableNameResolver and IReactorTime; `ttl` is in seconds
+    (``addressttl``).
+    """
+
+    def __init__(self, reactor: Any, ttl: float = 60.0) -> None:
+        self._reactor = reactor
+        self._ttl = ttl
+        self._hosts: dict[Address, HostAddresses] = {}
+
+    def lookup(self, address: Address) -> Addresses:
+        """The addresses of a backend; the same object for the same host and port.
+
+        A name is asked for by `start`, or when its addresses are first wanted. Raises ValueError
+        for an IPv6 literal on an interface that does not exist.
+        """
+        if isinstance(address, UnixAddress):
+            return Addresses((UNIXAddress(os.fsencode(address.path)),))
+        literal = _literal(address.host, address.port)
+        if literal is not None:
+            return Addresses((literal,))
+        known = self._hosts.get(address)
+        if known is None:
+            known = HostAddresses(self._reactor, address.host, address.port, self._ttl)
+            self._hosts[address] = known
+        return known
+
+    def start(self) -> None:
+        """Ask for every name that is known so far."""
+        for host in self._hosts.values():
+            host.current()
+
+    def stop(self) -> None:
+        """Cancel what is being asked."""
+        for host in self._hosts.values():
+            host.stop()
+
+
+def _literal(host: str, port: int) -> SocketAddress | None:
+    try:
+        literal = ip_address(host)
+    except ValueError:
+        return None
+    if not isinstance(literal, IPv6Literal):
+        return IPv4Address("TCP", host, port)
+    scope = literal.scope_id
+    if scope is None:
+        return IPv6Address("TCP", host, port)
+    # An interface's name or number; dialling wants the number.
+    try:
+        number = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+    except OSError:
+        raise ValueError(f"{host}: this machine has no network interface {scope!r}") from None
+    return IPv6Address("TCP", host.partition("%")[0], port, 0, number)

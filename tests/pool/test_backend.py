@@ -1,0 +1,163 @@
+"""The life of a backend: what puts it in error, and what brings it back."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from scgiproxy.errors import (
+    BackendBusy,
+    BadResponse,
+    ClientGone,
+    ConnectFailed,
+    GatewayError,
+    HeadTimeout,
+    NameNotFound,
+    OutOfSockets,
+    QueueTimeout,
+)
+from scgiproxy.message.backend_url import TcpAddress
+from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.rules.backend import BackendSettings
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def backend(clock: Clock, *, member: bool = True, **settings: object) -> Backend:
+    return Backend(
+        "scgi://h:1",
+        TcpAddress("h", 1),
+        b"/",
+        BackendSettings(**settings),  # type: ignore[arg-type]
+        clock=clock,
+        member=member,
+    )
+
+
+def request(one: Backend, fault: Exception | None = None) -> None:
+    probing = one.take()
+    one.give_back(fault, probing=probing)
+
+
+@pytest.mark.parametrize("fault", [ConnectFailed("x"), BadResponse("x"), HeadTimeout("x")])
+def test_faults_count(clock: Clock, fault: Exception) -> None:
+    one = backend(clock)
+    request(one, fault)
+    assert one.condition is Condition.DOWN
+    assert one.errors == 1
+    assert not one.usable(clock.seconds())
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        None,
+        ClientGone("x"),
+        GatewayError("x"),
+        QueueTimeout("x"),
+        BackendBusy("x"),
+        OutOfSockets("x"),
+        NameNotFound("x"),
+    ],
+)
+def test_what_is_not_the_backends_fault_does_not(clock: Clock, reason: Exception | None) -> None:
+    one = backend(clock)
+    request(one, reason)
+    assert one.condition is Condition.UP
+    assert (one.errors, one.elected, one.in_flight) == (0, 1, 0)
+
+
+def test_a_backend_that_stands_alone_is_never_in_error(clock: Clock) -> None:
+    one = backend(clock, member=False)
+    request(one, ConnectFailed("x"))
+    assert one.usable(clock.seconds())
+    assert one.errors == 1
+
+
+def test_one_request_probes_after_the_retry_time(clock: Clock) -> None:
+    one = backend(clock, retry=10.0)
+    request(one, ConnectFailed("x"))
+    clock.advance(9.9)
+    assert not one.usable(clock.seconds())
+    clock.advance(0.1)
+    assert one.usable(clock.seconds())
+    assert one.take() is True
+    assert one.condition is Condition.PROBATION
+    assert not one.usable(clock.seconds())
+    one.answered()
+    assert one.condition is Condition.UP
+    assert one.take() is False
+
+
+def test_a_failed_probe_starts_the_time_anew(clock: Clock) -> None:
+    one = backend(clock, retry=10.0)
+    request(one, ConnectFailed("x"))
+    clock.advance(15)
+    request(one, ConnectFailed("x"))
+    assert one.condition is Condition.DOWN
+    assert not one.usable(24.9)
+    assert one.usable(25)
+
+
+def test_a_probe_that_is_broken_off_leaves_it_to_the_next_request(clock: Clock) -> None:
+    one = backend(clock, retry=10.0)
+    request(one, ConnectFailed("x"))
+    clock.advance(10)
+    request(one, ClientGone("x"))
+    assert one.condition is Condition.DOWN
+    assert one.usable(clock.seconds())
+
+
+def test_an_old_request_neither_ends_the_wait_nor_the_probe(clock: Clock) -> None:
+    one = backend(clock, retry=10.0)
+    assert one.take() is False
+    request(one, ConnectFailed("x"))
+    one.answered()
+    assert one.condition is Condition.DOWN
+    clock.advance(10)
+    one.take()
+    one.give_back(None)
+    assert one.condition is Condition.PROBATION
+
+
+def test_recovery_by_force(clock: Clock) -> None:
+    one = backend(clock)
+    request(one, ConnectFailed("x"))
+    one.recover()
+    assert one.usable(clock.seconds())
+    one.recover()
+    assert one.condition is Condition.UP
+
+
+def test_retry_zero_is_at_once(clock: Clock) -> None:
+    one = backend(clock, retry=0.0)
+    request(one, ConnectFailed("x"))
+    assert one.usable(clock.seconds())
+
+
+def test_disabled_is_never_usable(clock: Clock) -> None:
+    assert not backend(clock, disabled=True).usable(0.0)
+
+
+def test_full(clock: Clock) -> None:
+    one = backend(clock, max_connections=1)
+    assert not one.full()
+    one.take()
+    assert one.full()
+    assert not backend(clock).full()
+
+
+def test_repr_shows_the_state(clock: Clock) -> None:
+    one = backend(clock, retry=10.0, max_connections=5)
+    assert repr(one) == "<Backend scgi://h:1 up, 0 of 5 in flight, 0 elected, 0 errors>"
+    request(one, ConnectFailed("x"))
+    clock.advance(3)
+    assert "down for 7 s more," in repr(one)
+    clock.advance(7)
+    assert "down, due for a retry," in repr(one)
+    one.take()
+    assert "probation, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
+    assert "up, disabled, 0 in flight" in repr(backend(clock, disabled=True))
