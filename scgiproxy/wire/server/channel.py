@@ -24,6 +24,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from scgiproxy.errors import BadRequest, ClientError, ScgiProxyError
+from scgiproxy.message.headers import HOP_BY_HOP
 from scgiproxy.wire.server.reader import RequestReader
 
 if TYPE_CHECKING:
@@ -38,18 +39,7 @@ LINGER = 5.0
 
 # How the gateway talks to its client is not the application's affair (RFC 3875 section 6.3.4), and
 # a header of the name Status would be taken for the status.
-GATEWAY_HEADERS = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"status",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
+GATEWAY_HEADERS = HOP_BY_HOP | {b"status"}
 REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]+")
 CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 
@@ -95,6 +85,7 @@ class ScgiChannel(Protocol, TimeoutMixin):
     # -- the request ---------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
+        self.site.channels.add(self)
         self._reader = RequestReader(self.site.max_header, self.site.max_body)
         self.setTimeout(self.site.timeOut)  # type: ignore[no-untyped-call]
 
@@ -173,6 +164,7 @@ class ScgiChannel(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The gateway has closed. A resource that is not done learns it by `notifyFinish`."""
+        self.site.channels.discard(self)
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         if self._reader is not None:
             if self._reader.started:  # a mere connection may be somebody's health check

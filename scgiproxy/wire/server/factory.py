@@ -63,10 +63,17 @@ class ScgiServerFactory(Site):
         self.max_header = max_header
         self.max_body = max_body
         self.mount = mount
+        self.channels: set[ScgiChannel] = set()
+        """The connections that are open."""
 
     def startFactory(self) -> None:
         if self.logPath is not None:  # else it would log to the process's log
             super().startFactory()
+
+    def abort_connections(self) -> None:
+        """Break off everything that is being read or answered, such as when a service stops."""
+        for channel in list(self.channels):
+            channel.transport.abortConnection()
 
     def getResourceFor(self, request: ScgiServerRequest) -> Any:
         """The resource for `request`, found from where the application is mounted."""

@@ -13,12 +13,12 @@ from twisted.web.http_headers import InvalidHeaderName
 from twisted.web.server import Request
 
 from scgiproxy.errors import BadRequest
+from scgiproxy.message.headers import is_token
 from scgiproxy.wire.server.target import Target, read_target
 
 if TYPE_CHECKING:
     from scgiproxy.wire.server.channel import ScgiChannel
 
-TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 NO_REAL_HEADERS = frozenset((b"HTTP_CONTENT_LENGTH", b"HTTP_CONTENT_TYPE", b"HTTP_PROXY"))
 FAILED_PAGE = (
     b"<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>500 Internal Server Error</title>"
@@ -55,7 +55,7 @@ class ScgiServerRequest(Request):
         """
         self.content = content
         method = variables.get(b"REQUEST_METHOD", b"")
-        if not method or not TOKEN.issuperset(method):
+        if not is_token(method):
             raise BadRequest(f"REQUEST_METHOD {method!r} is no method")
         self.scgi_variables = variables
         self.target = read_target(variables, mount)

@@ -56,7 +56,7 @@ class WsgiResource:
     def render(self, request: ScgiServerRequest) -> Any:
         """Run the application in the thread pool."""
         run = _Run(self._application, self._reactor, request)
-        return WSGIResource(self._reactor, self._threadpool, run).render(request)  # type: ignore[no-untyped-call]
+        return WSGIResource(self._reactor, self._threadpool, run).render(request)
 
     def getChildWithDefault(self, name: bytes, request: IRequest) -> IResource:  # noqa: ARG002
         """A leaf has no children: RuntimeError."""
