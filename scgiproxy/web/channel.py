@@ -47,9 +47,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_IDLE = 2.0
 LINGER_MOST = 30.0
 
+MOST_WAITING = 256
+"""Requests of one connection that wait for their turn; the last of them ends the connection."""
+
+MOST_AHEAD = 1 << 16
+"""Bytes that are read while requests wait. It is read that far so that a client is seen leaving."""
 
 _PROTOCOLS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
 _NO_FRAMING = RequestFraming(BodyKind.NONE, 0, False, False)
+
+
+class _LastRequest(Exception):
+    """Stops llhttp behind the last request that is served on a connection."""
 
 
 class Pause(Enum):
@@ -76,7 +85,10 @@ class HttpChannel(Protocol):
         self._in_head = False
         self._head_size = 0
         self._line_size = 0
+        self._line_ended = False
+        self._unheard = 0
         self._trailers = 0
+        self._ahead = 0
         self._receiving: GatewayRequest | None = None
         self._upgrade_body = False
         self._active: GatewayRequest | None = None
@@ -110,6 +122,7 @@ class HttpChannel(Protocol):
         self.factory.channels.discard(self)
         self._accepting = False
         self.producer = None
+        self._receiving = None
         waiting, self._active = self._active, None
         self._queue.clear()
         if waiting is not None:
@@ -119,14 +132,22 @@ class HttpChannel(Protocol):
         if not self._accepting:
             self._discard()
             return
-        if self._receiving is not None:
+        receiving = self._receiving
+        if receiving is not None:
             self.deadline = self.factory.seconds() + self.limits.timeout
-        while data:
+            self._unheard += len(data)
+        elif self._queue:
+            self._ahead += len(data)
+            if self._ahead > MOST_AHEAD:
+                self.pause(Pause.PIPELINE)
+        requests = self.requests
+        rest = data
+        while rest:
             try:
-                self._parser.feed_data(data)
+                self._parser.feed_data(rest)
             except HttpParserUpgrade as upgrade:
                 # `Upgrade: h2c` and the like are ignored; llhttp takes them for a tunnel.
-                data = data[upgrade.args[0] :]
+                rest = rest[upgrade.args[0] :]
                 self._resume_after_upgrade()
                 continue
             except HttpParserError as error:
@@ -134,17 +155,24 @@ class HttpChannel(Protocol):
                 return
             break
         if self._in_head:
-            self._check_head_growth(data)
+            # What else is in the same piece belongs to earlier requests.
+            alone = receiving is None and requests == self.requests
+            self._check_head_growth(data if alone else b"")
+        elif self._unheard > self.limits.field_size + MOST_AHEAD:
+            self._refuse(BadRequest("a chunk's extension or a trailer field has no end"))
 
     # -- llhttp's callbacks --------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         if self._priming:
             return
+        if not self._accepting:
+            raise _LastRequest
         self._target = b""
         self._headers = []
         self._in_head = True
         self._head_size = 0
+        self._line_ended = False
         self._trailers = 0
 
     def on_url(self, part: bytes) -> None:
@@ -152,17 +180,19 @@ class HttpChannel(Protocol):
             return
         self._target = self._target + part if self._target else part
         if len(self._target) > self.limits.line:
-            raise TargetTooLong(f"the request line is over {self.limits.line} bytes")
+            raise self._line_too_long()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._priming:
             return
         limits = self.limits
+        value = value.rstrip(b" \t")
         if len(name) + len(value) + 2 > limits.field_size:
             raise HeadersTooLarge(f"a header field is over {limits.field_size} bytes")
         if not self._in_head:
             # Trailers are dropped, but counted: they must not run on for ever.
             self._trailers += 1
+            self._unheard = 0
             if limits.fields and self._trailers > limits.fields:
                 raise HeadersTooLarge(f"over {limits.fields} trailer fields")
             return
@@ -181,13 +211,22 @@ class HttpChannel(Protocol):
         method = parser.get_method()
         headers = self._headers
         protocol = _PROTOCOLS.get(parser.get_http_version()) or b"HTTP/other"
-        framing = check_request_head(method, protocol, headers)
+        try:
+            if len(method) + len(self._target) + len(protocol) + 2 > self.limits.line:
+                raise self._line_too_long()
+            framing = check_request_head(method, protocol, headers)
+        except ClientError as error:
+            self._refuse(error, method)
+            raise
         request = self._make_request(method, protocol, framing)
         has_body = framing.kind is not BodyKind.NONE
         if has_body:
             self._receiving = request
+            self._unheard = 0
             self._upgrade_body = parser.should_upgrade()
             self._extend(self.limits.timeout)
+        if len(self._queue) >= MOST_WAITING:
+            request.keep_alive = False
         if not request.keep_alive and not has_body:
             self._accepting = False
         self._enqueue(request)
@@ -207,6 +246,7 @@ class HttpChannel(Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._receiving is not None:
+            self._unheard = 0
             self._receiving.body_received(data)
 
     def on_message_complete(self) -> None:
@@ -239,25 +279,33 @@ class HttpChannel(Protocol):
         self._parser.feed_data(b"POST / HTTP/1.1\r\n" + declared + b"\r\n\r\n")
 
     def _check_head_growth(self, data: bytes) -> None:
-        """Bound a head that is not complete: the line that has not ended, and the whole."""
-        limits = self.limits
-        self._head_size += len(data)
-        self._extend(limits.timeout if self._head_size == len(data) else 0.0)
-        if self._target or self._headers:
-            if self._head_size > limits.line + (limits.fields or 1000) * limits.field_size:
-                self._refuse(HeadersTooLarge("the header fields are too large together"))
-            elif self._headers and self._open_line(data) > limits.field_size + 2:
-                self._refuse(
-                    HeadersTooLarge(f"a header field is over {limits.field_size} bytes")
-                )
-        if not self._headers and self._head_size > limits.line + limits.field_size:
-            self._refuse(TargetTooLong(f"the request line is over {limits.line} bytes"))
+        """Bound a head that is not complete: the line that has not ended, and the whole.
 
-    def _open_line(self, data: bytes) -> int:
-        """Bytes since the last line end, as far as they are known to belong to one line."""
+        `data` is what is known to belong to it of what has just come.
+        """
+        limits = self.limits
+        if not self._head_size:
+            self._extend(limits.timeout)
+            self._line_size = 0
+            data = data.lstrip(b"\r\n")
+        # At least one, so that the deadline is not set anew.
+        self._head_size += len(data) or 1
         end = data.rfind(b"\n")
-        self._line_size = len(data) - end - 1 if end >= 0 else self._line_size + len(data)
-        return self._line_size
+        if end >= 0:
+            self._line_ended = True
+            self._line_size = len(data) - end - 1
+        else:
+            self._line_size += len(data)
+        if not self._line_ended:
+            if self._line_size > limits.line:
+                self._refuse(self._line_too_long())
+        elif self._line_size > limits.field_size + 1:
+            self._refuse(HeadersTooLarge(f"a header field is over {limits.field_size} bytes"))
+        elif self._head_size > limits.line + (limits.fields or 1000) * limits.field_size:
+            self._refuse(HeadersTooLarge("the header fields are too large together"))
+
+    def _line_too_long(self) -> TargetTooLong:
+        return TargetTooLong(f"the request line is over {self.limits.line} bytes")
 
     def _parser_failed(self, error: HttpParserError) -> None:
         if not self._accepting and self._receiving is None:
@@ -275,7 +323,7 @@ class HttpChannel(Protocol):
         else:
             self._refuse(BadRequest(f"malformed request: {error}"))
 
-    def _refuse(self, error: ClientError) -> None:
+    def _refuse(self, error: ClientError, method: bytes = b"-") -> None:
         """Answer what cannot be served, in its turn, and close."""
         self._accepting = False
         self._client_sending = True
@@ -285,7 +333,7 @@ class HttpChannel(Protocol):
             receiving.body_failed(Failure(error))
             return
         self._in_head = False
-        request = self._make_request(b"-", b"HTTP/1.1", _NO_FRAMING)
+        request = self._make_request(method, b"HTTP/1.1", _NO_FRAMING)
         request.refusal = error
         self._enqueue(request)
 
@@ -298,8 +346,6 @@ class HttpChannel(Protocol):
             self._advance()
         else:
             self._queue.append(request)
-            if not self._advancing:
-                self.pause(Pause.PIPELINE)
 
     def _serve(self, request: GatewayRequest) -> None:
         try:
@@ -316,9 +362,15 @@ class HttpChannel(Protocol):
         if not request.keep_alive or request is self._receiving:
             self._close()
             return
-        self._extend(self.limits.keep_alive_timeout)
+        self._extend(self._patience())
         if self._queue:
             self._advance()
+
+    def _patience(self) -> float:
+        """Seconds to wait for the client, now that nothing is being answered."""
+        if self._in_head or self._receiving is not None or self._send_blocked:
+            return self.limits.timeout
+        return self.limits.keep_alive_timeout
 
     def _advance(self) -> None:
         """Serve what waits, one after the other, without recursion."""
@@ -332,11 +384,13 @@ class HttpChannel(Protocol):
         finally:
             self._advancing = False
         if not self._queue:
+            self._ahead = 0
             self.resume(Pause.PIPELINE)
 
     def send_continue(self, request: GatewayRequest) -> None:
-        """The upload is wanted: say so, unless bytes of it have come already."""
+        """The upload is wanted: say so, and wait for it from now on."""
         if request is self._active:
+            self._extend(self.limits.timeout)
             self.transport.write(CONTINUE)
 
     # -- closing -------------------------------------------------------------------------------
@@ -345,23 +399,33 @@ class HttpChannel(Protocol):
         """Close behind what was written. If the client is still sending, let it read first."""
         self._accepting = False
         self._queue.clear()
-        self.transport.unregisterProducer()
         unread = self._receiving is not None or self._client_sending
         self._receiving = None
-        now = self.factory.seconds()
         if unread and IHalfCloseableDescriptor.providedBy(self.transport):
-            self._lingering_until = now + LINGER_MOST
-            self.deadline = now + LINGER_IDLE
+            self._lingering_until = self.factory.seconds() + LINGER_MOST
             self._resume_reading()
-            self.transport.loseWriteConnection()
+            self._linger()
         else:
-            self.deadline = now + self.limits.timeout
-            self.transport.loseConnection()
-        self.factory.wheel.watch(self)
+            self._lose_connection()
+
+    def _linger(self) -> None:
+        """Half-close once everything is out; then wait for the client to have read it."""
+        if self._send_blocked:
+            self._wait(self.limits.timeout)
+            return
+        self._wait(LINGER_IDLE)
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
+
+    def _lose_connection(self) -> None:
+        self._lingering_until = 0.0
+        self._wait(self.limits.timeout)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _discard(self) -> None:
         """Bytes behind the last request: read and dropped while the client may still read."""
-        if self._lingering_until:
+        if self._lingering_until and not self._send_blocked:
             now = self.factory.seconds()
             self.deadline = min(now + LINGER_IDLE, self._lingering_until)
 
@@ -382,7 +446,9 @@ class HttpChannel(Protocol):
 
     def pause(self, reason: Pause) -> None:
         """Stop reading from the client until every reason is resumed."""
-        if not self._pauses and self._accepting:
+        if not self._accepting and self._receiving is None:
+            return
+        if not self._pauses:
             self.transport.pauseProducing()
         self._pauses.add(reason)
 
@@ -416,6 +482,10 @@ class HttpChannel(Protocol):
         self._send_blocked = False
         if self.producer is not None:
             self.producer.resumeProducing()
+        elif self._lingering_until:
+            self._linger()
+        elif self._active is None and self._accepting:
+            self._extend(self._patience())
 
     def stopProducing(self) -> None:
         if self.producer is not None:
@@ -430,25 +500,30 @@ class HttpChannel(Protocol):
 
     def _extend(self, seconds: float) -> None:
         """Wait `seconds` from now for the client."""
-        if not seconds:
-            return
         before = self.deadline
         self.deadline = self.factory.seconds() + seconds
         if self.deadline < before:
             self.factory.wheel.watch(self)
 
+    def _wait(self, seconds: float) -> None:
+        """The same, also when the wheel has let go of this channel."""
+        self.deadline = self.factory.seconds() + seconds
+        self.factory.wheel.watch(self)
+
     def deadline_passed(self) -> None:
-        if self._send_blocked or self._lingering_until or self.transport.disconnecting:
+        timeout = self.limits.timeout
+        if self._send_blocked or self.transport.disconnecting:
             self.abort()
-        elif self._receiving is not None and Pause.UPLOAD not in self._pauses:
-            self._refuse(RequestTimeout(f"no body bytes for {self.limits.timeout:g} s"))
-            self.factory.wheel.watch(self)
+        elif self._lingering_until:
+            self._lose_connection()
+        elif self._receiving is not None and not self._pauses and self._receiving.body_due:
+            self._wait(timeout)
+            self._refuse(RequestTimeout(f"no body bytes for {timeout:g} s"))
         elif self._active is not None:
             # Waiting is the exchange's affair: it has deadlines of its own.
-            self.deadline = self.factory.seconds() + self.limits.keep_alive_timeout
-            self.factory.wheel.watch(self)
+            self._wait(timeout)
         elif self._in_head:
-            self._refuse(RequestTimeout(f"no complete head within {self.limits.timeout:g} s"))
-            self.factory.wheel.watch(self)
+            self._wait(timeout)
+            self._refuse(RequestTimeout(f"no complete head within {timeout:g} s"))
         else:
             self._close()

@@ -80,6 +80,8 @@ class GatewayRequest(LazyRequest):
     status_sent = 0
     body_sent = 0
     upload: LiveUpload | None = None
+    body_due = True
+    """False as long as the client may wait for ``100 Continue``."""
     server_identity: tuple[bytes, bytes] = (b"", b"")
     _framing = ResponseFraming.NO_BODY
     _length: int | None = None
@@ -113,6 +115,7 @@ class GatewayRequest(LazyRequest):
             self.upload = LiveUpload(
                 framing.length or 0, channel.pause_upload, channel.resume_upload, self._wanted
             )
+            self.body_due = not framing.expects_continue
 
     # -- what the rules ask --------------------------------------------------------------------
 
@@ -218,8 +221,10 @@ class GatewayRequest(LazyRequest):
         return self.upload is None or self.upload.complete
 
     def _wanted(self) -> None:
-        if self.framing.expects_continue and not self.head_sent:
-            self.channel.send_continue(self)
+        if not self.body_due:
+            self.body_due = True
+            if not self.head_sent:
+                self.channel.send_continue(self)
 
     def spool(self, limit: int) -> Deferred[RequestBody]:
         """Collect an upload of unknown length; fires with a source of its true length.
