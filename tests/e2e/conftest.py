@@ -13,6 +13,8 @@ from tests.e2e.gateway import Gateway, GatewayProcess
 from tests.e2e.processes import ended, running
 from tests.e2e.scripted import ScriptedBackend
 
+pytest.register_assert_rewrite("tests.e2e.contract")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(

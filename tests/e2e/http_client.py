@@ -238,8 +238,8 @@ class Browser:
 
     address: tuple[str, int]
     cookies: dict[str, str] = field(default_factory=dict)
-    path: str = "/"
-    """The page it is on, after redirects."""
+    path: str = ""
+    """The page it is on, after redirects; requests name it as their Referer."""
 
     def get(self, path: str, *, follow: bool = True) -> Response:
         return self._request("GET", path, {}, b"", follow)
@@ -260,8 +260,8 @@ class Browser:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, follow: bool
     ) -> Response:
         for _ in range(10):
-            self.path = path
             response = ask(self.address, self._encode(method, path, headers, body))
+            self.path = path
             for line in response.all("Set-Cookie"):
                 for name, morsel in SimpleCookie(line).items():
                     self.cookies[name] = morsel.value
@@ -281,6 +281,8 @@ class Browser:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", "Connection: close"]
         if self.cookies:
             lines.append("Cookie: " + "; ".join(f"{k}={v}" for k, v in self.cookies.items()))
+        if self.path:
+            lines.append(f"Referer: http://{self._host}{self.path}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body or method == "POST":
             lines.append(f"Content-Length: {len(body)}")

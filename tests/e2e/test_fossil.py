@@ -97,8 +97,7 @@ def test_a_visitor_may_not_write(visitor: Browser) -> None:
     assert "Buy!" not in visitor.get("/code/wiki?name=Spam").text
 
 
-def test_a_style_sheet_is_not_fetched_twice(visitor: Browser) -> None:
-    """What Fossil lets a client cache goes through with its length."""
+def test_a_style_sheet_has_the_length_that_fossil_tells(visitor: Browser) -> None:
     sheet = visitor.get("/code/style.css")
     assert sheet.status == 200
     assert sheet.header("Content-Length") == str(len(sheet.body))

@@ -15,18 +15,19 @@ from tests.e2e.servers import mount, perl
 pytestmark = pytest.mark.e2e
 
 
-class TestPerl(ApplicationContract):
-    @pytest.fixture(scope="class")
-    def address(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-        folder = tmp_path_factory.mktemp("perl")
-        with perl(folder) as server:
-            rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on max=1"
-            with Gateway(folder, rule) as gateway:
-                yield gateway.http
+@pytest.fixture(scope="module")
+def perl_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    folder = tmp_path_factory.mktemp("perl")
+    with perl(folder) as server:
+        rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on max=1"
+        with Gateway(folder, rule) as gateway:
+            yield gateway.http
 
+
+class TestPerl(ApplicationContract):
     @pytest.fixture
-    def site(self, address: tuple[str, int]) -> Browser:
-        return Browser(address)
+    def site(self, perl_address: tuple[str, int]) -> Browser:
+        return Browser(perl_address)
 
     def test_requests_wait_for_their_turn(self, site: Browser) -> None:
         """With ``max=1`` they queue in the gateway, and none is lost."""

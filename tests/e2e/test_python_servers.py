@@ -15,20 +15,21 @@ from tests.e2e.servers import aioscgi, flup, mount, nascheme
 pytestmark = pytest.mark.e2e
 
 
+@pytest.fixture(scope="module")
+def aioscgi_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    folder = tmp_path_factory.mktemp("aioscgi")
+    with aioscgi(folder, folder / "aioscgi.sock") as server:
+        rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
+        with Gateway(folder, rule) as gateway:
+            yield gateway.http
+
+
 class TestAioscgi(ApplicationContract):
     """The strictest reader of SCGI requests, with an ASGI application."""
 
-    @pytest.fixture(scope="class")
-    def address(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-        folder = tmp_path_factory.mktemp("aioscgi")
-        with aioscgi(folder, folder / "aioscgi.sock") as server:
-            rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
-            with Gateway(folder, rule) as gateway:
-                yield gateway.http
-
     @pytest.fixture
-    def site(self, address: tuple[str, int]) -> Browser:
-        return Browser(address)
+    def site(self, aioscgi_address: tuple[str, int]) -> Browser:
+        return Browser(aioscgi_address)
 
     def test_the_application_is_not_told_that_the_client_left(
         self, site: Browser, tmp_path: Path
@@ -45,33 +46,35 @@ class TestAioscgi(ApplicationContract):
             assert connection.read().text == "still there"
 
 
+@pytest.fixture(scope="module")
+def flup_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    folder = tmp_path_factory.mktemp("flup")
+    with flup(folder) as server:
+        rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
+        with Gateway(folder, rule) as gateway:
+            yield gateway.http
+
+
 class TestFlup(FrameworkContract):
     """flup's threads, which hand the socket itself to the application as its input."""
 
-    @pytest.fixture(scope="class")
-    def address(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-        folder = tmp_path_factory.mktemp("flup")
-        with flup(folder) as server:
-            rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
-            with Gateway(folder, rule) as gateway:
-                yield gateway.http
-
     @pytest.fixture
-    def site(self, address: tuple[str, int]) -> Browser:
-        return Browser(address)
+    def site(self, flup_address: tuple[str, int]) -> Browser:
+        return Browser(flup_address)
+
+
+@pytest.fixture(scope="module")
+def nascheme_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    folder = tmp_path_factory.mktemp("nascheme")
+    with nascheme(folder) as server:
+        rules = f"ProxyPass /app/ {mount(server.address)}\nSetEnv proxy-scgi-pathinfo 1\n"
+        with Gateway(folder, rules) as gateway:
+            yield gateway.http
 
 
 class TestNascheme(FrameworkContract):
     """The first SCGI server there was, which hands connections to its children."""
 
-    @pytest.fixture(scope="class")
-    def address(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-        folder = tmp_path_factory.mktemp("nascheme")
-        with nascheme(folder) as server:
-            rules = f"ProxyPass /app/ {mount(server.address)}\nSetEnv proxy-scgi-pathinfo 1\n"
-            with Gateway(folder, rules) as gateway:
-                yield gateway.http
-
     @pytest.fixture
-    def site(self, address: tuple[str, int]) -> Browser:
-        return Browser(address)
+    def site(self, nascheme_address: tuple[str, int]) -> Browser:
+        return Browser(nascheme_address)

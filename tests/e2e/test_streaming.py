@@ -237,6 +237,7 @@ def test_a_body_that_never_ends_stops_with_its_reader(
     backend.play((ReadHead(), Send(b"Content-Type: a/b\r\n\r\n"), Send(PIECE, times=1 << 20)))
     with Connection(gateway.http) as connection:
         connection.send(b"GET /app/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.read_head().status == 200
         assert connection.read_piece()
     wait_until(lambda: backend.told[0].ended_by_peer, "the backend is let go")
 

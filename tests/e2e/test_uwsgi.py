@@ -15,23 +15,24 @@ from tests.e2e.servers import mount, uwsgi
 pytestmark = pytest.mark.e2e
 
 
+@pytest.fixture(scope="module")
+def flask_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("flask")
+    with uwsgi(folder, "tests.e2e.apps.flask_app") as server:
+        rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
+        with Gateway(folder, rule) as gateway:
+            yield gateway
+
+
 class TestFlask(FrameworkContract):
     """Mounted by the worker parameter that sends a PATH_INFO."""
 
-    @pytest.fixture(scope="class")
-    def gateway(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-        folder = tmp_path_factory.mktemp("flask")
-        with uwsgi(folder, "tests.e2e.apps.flask_app") as server:
-            rule = f"ProxyPass /app/ {mount(server.address)} pathinfo=on"
-            with Gateway(folder, rule) as gateway:
-                yield gateway
-
     @pytest.fixture
-    def site(self, gateway: Gateway) -> Browser:
-        return Browser(gateway.http)
+    def site(self, flask_gateway: Gateway) -> Browser:
+        return Browser(flask_gateway.http)
 
     def test_a_block_over_its_buffer_is_an_error_that_is_told(
-        self, site: Browser, gateway: Gateway
+        self, site: Browser, flask_gateway: Gateway
     ) -> None:
         """uWSGI closes without a word on over 4096 bytes of variables; the client gets 502, the
         log says which backend, and the next request is served."""
@@ -43,25 +44,26 @@ class TestFlask(FrameworkContract):
         ]
         response = ask(site.address, "\r\n".join([*lines, "", ""]).encode())
         assert response.status == 502
-        assert "scgi://127.0.0.1" in gateway.logged()
+        assert "scgi://127.0.0.1" in flask_gateway.logged()
         assert site.get("/app/variables").status == 200
+
+
+@pytest.fixture(scope="module")
+def django_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("django")
+    with uwsgi(folder, "tests.e2e.apps.django_app", folder / "uwsgi.sock") as server:
+        rules = f"ProxyPass /app/ {mount(server.address)}\n"
+        rules += "SetEnvIf Request_URI . proxy-scgi-pathinfo\n"
+        with Gateway(folder, rules) as gateway:
+            yield gateway
 
 
 class TestDjango(FrameworkContract):
     """Mounted by Apache's environment variable, on a UNIX socket."""
 
-    @pytest.fixture(scope="class")
-    def gateway(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-        folder = tmp_path_factory.mktemp("django")
-        with uwsgi(folder, "tests.e2e.apps.django_app", folder / "uwsgi.sock") as server:
-            rules = f"ProxyPass /app/ {mount(server.address)}\n"
-            rules += "SetEnvIf Request_URI . proxy-scgi-pathinfo\n"
-            with Gateway(folder, rules) as gateway:
-                yield gateway
-
     @pytest.fixture
-    def site(self, gateway: Gateway) -> Browser:
-        return Browser(gateway.http)
+    def site(self, django_gateway: Gateway) -> Browser:
+        return Browser(django_gateway.http)
 
     def test_the_csrf_token_and_its_cookie_agree(self, site: Browser) -> None:
         token = site.get("/app/guarded").text

@@ -91,6 +91,10 @@ def _answered(case: Case, response: Response) -> Facts:
         if given in case.exact or given not in _FRAMING:
             standing = given in STANDING_HEADERS and given not in case.exact
             facts[_SET_ASIDE * standing + f"header:{given}"] = tuple(response.all(given))
+    if "header:allow" in facts:
+        # A set of methods: Apache's order changes from one start to the next.
+        methods = ",".join(response.all("Allow")).replace(" ", "").split(",")
+        facts["header:allow"] = tuple(sorted(methods))
     if case.own_page:
         facts.pop("header:content-type", None)
         facts["page"] = bool(response.body)

@@ -73,7 +73,7 @@ async def variables(
 
 
 async def form(scope: Scope, receive: Receive, send: SendEvent, body: bytes, rest: str) -> None:
-    fields = sorted(parse_qsl(body.decode()))
+    fields = sorted(parse_qsl(body.decode(), keep_blank_values=True))
     await _respond(send, 200, " ".join(f"{name}={value}" for name, value in fields).encode())
 
 

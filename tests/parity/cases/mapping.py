@@ -265,7 +265,7 @@ CASES = (
         own_page=True,
         differs=Differs(
             "allow-with-501",
-            apache={"header:allow": ("GET,POST,OPTIONS,HEAD,TRACE",)},
+            apache={"header:allow": ("GET", "HEAD", "OPTIONS", "POST", "TRACE")},
             gateway={"header:allow": None},
         ),
     ),
