@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.web.connection import use_immediate_writes
 
 _BACKLOG = 511
 
@@ -84,6 +85,7 @@ class ListenerService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self.ports.append(port)
+        use_immediate_writes(port)
         self.log.info("listening on {address}", address=port.getHost())
 
     def stopService(self) -> Deferred[Any]:

@@ -32,6 +32,8 @@ from zope.interface import implementer_only
 SocketAddress: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
 """Where a socket connects to: no names here."""
 
+_CLOSED = Failure(CONNECTION_DONE)
+
 
 # Connection offers TLS as well, which needs private parts of Twisted on the client's side.
 @implementer_only(
@@ -115,8 +117,28 @@ class BackendConnection(Connection):
         """Send the pieces as one."""
         self.write(b"".join(iovec))
 
+    def loseConnection(self) -> None:
+        """Close behind what waits to be sent; with nothing waiting, at once.
+
+        ``connectionLost`` may then come before this returns. A turn of the reactor and three
+        changes of what it watches are not spent on each exchange.
+        """
+        if (
+            self.connected
+            and not self.disconnecting
+            and not self._aborting
+            and self.producer is None
+            and not self._tempDataLen
+            and not self.dataBuffer
+        ):
+            self.connectionLost(_CLOSED)
+        else:
+            Connection.loseConnection(self)
+
     def doWrite(self) -> Any:
         """The socket takes bytes: send what waits."""
+        if not self.connected:
+            return None
         if self._write_broken:
             self.reactor.removeWriter(self)
             return CONNECTION_DONE if self.disconnecting else None
