@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from scgiproxy.errors import BackendError, Unavailable
 from scgiproxy.message.backend_url import parse_backend_url
@@ -30,45 +32,127 @@ REMOTE = IPv4Address("TCP", "192.0.2.7", 50000)
 
 
 class MemoryTransport(StringTransport):
-    """Records; pauses its producer on request; tells its protocol when it is closed."""
+    """Records; pauses its producer on request; closes as a TCP connection does.
 
-    def __init__(self, protocol: Any, host: Any = LOCAL, peer: Any = REMOTE) -> None:
+    The protocol hears of the end in a later turn of `clock`, never from inside a call. `closed`
+    says how it came: "closed", "aborted" or "left" (by the peer). While `blocked`, the peer does
+    not read: what is written waits, and so does an orderly end.
+    """
+
+    def __init__(self, protocol: Any, clock: Clock, host: Any = LOCAL, peer: Any = REMOTE) -> None:
         super().__init__(hostAddress=host, peerAddress=peer)
         self.protocol = protocol
+        self.clock = clock
         self.closed: str | None = None
+        self.blocked = False
         self.disconnecting = False
+        self.write_closing = False
+        self.write_closed = False
+        self.incoming: list[bytes] = []
+
+    # What the peer does.
+
+    def deliver(self, data: bytes) -> None:
+        """The peer has sent `data`; the protocol gets it unless it does not read just now."""
+        self.incoming.append(data)
+        self._pump()
+
+    def _pump(self) -> None:
+        while self.incoming and self.producerState == "producing" and self.reading:
+            self.protocol.dataReceived(self.incoming.pop(0))
+
+    def block(self) -> None:
+        """The peer reads no more, and the buffer is full."""
+        self.blocked = True
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+    def unblock(self) -> None:
+        """The peer has read everything."""
+        self.blocked = False
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        self._flushed()
+
+    def peer_closes(self, reason: Exception) -> None:
+        if self.closed is None:
+            self.closed = "left"
+            self._lost(reason)
+
+    # What the protocol does.
+
+    @property
+    def reading(self) -> bool:
+        return self.closed is None and not self.disconnecting
+
+    def resumeProducing(self) -> None:
+        if self.reading:
+            super().resumeProducing()
+            self.clock.callLater(0, self._pump)
+
+    def write(self, data: bytes) -> None:
+        assert self.producerState != "stopped"
+        if self.closed is None and not self.write_closed:
+            super().write(data)
 
     def loseConnection(self) -> None:
-        if self.closed is None and self.producer is None:
+        self.disconnecting = True
+        self._flushed()
+
+    def unregisterProducer(self) -> None:
+        super().unregisterProducer()
+        self._flushed()
+
+    def _flushed(self) -> None:
+        if self.blocked or self.producer is not None or self.closed is not None:
+            return
+        if self.write_closing:
+            self.write_closed = True
+        if self.disconnecting:
             self.closed = "closed"
-            self.disconnecting = True
-            self.protocol.connectionLost(Failure(ConnectionDone()))
+            self.clock.callLater(0, self._lost, ConnectionDone())
 
     def abortConnection(self) -> None:
         if self.closed is None:
             self.closed = "aborted"
             self.disconnecting = True
-            self.protocol.connectionLost(Failure(ConnectionLost()))
+            self.clock.callLater(0, self._lost, ConnectionLost())
+
+    def _lost(self, reason: Exception) -> None:
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        self.protocol.connectionLost(Failure(reason))
 
     def loseWriteConnection(self) -> None:
-        self.write_closed = True
-
-    write_closed = False
+        self.write_closing = True
+        self._flushed()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
 
 
+@implementer(IHalfCloseableDescriptor)
+class TcpTransport(MemoryTransport):
+    """One whose sending direction can be closed alone, as with TCP and UNIX sockets."""
+
+
 class Client:
     """The client's side of a connection to the gateway."""
 
-    def __init__(self, site: GatewaySite, host: Any = LOCAL, peer: Any = REMOTE) -> None:
+    def __init__(
+        self,
+        site: GatewaySite,
+        host: Any = LOCAL,
+        peer: Any = REMOTE,
+        transport: type[MemoryTransport] = TcpTransport,
+    ) -> None:
         self.channel = site.buildProtocol(peer)
-        self.transport = MemoryTransport(self.channel, host, peer)
+        self.transport = transport(self.channel, site.clock, host, peer)  # type: ignore[arg-type]
         self.channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> Client:
-        self.channel.dataReceived(data)
+        self.transport.deliver(data)
         return self
 
     def get(self, path: str = "/", *headers: str, host: str = "example.com") -> Client:
@@ -90,17 +174,32 @@ class Client:
         """None, "closed" or "aborted" by the gateway."""
         return self.transport.closed
 
+    @property
+    def half_closed(self) -> bool:
+        """The gateway has sent all it will send, and still reads."""
+        return self.transport.write_closed
+
+    @property
+    def paused(self) -> bool:
+        """The gateway does not read from this client."""
+        return self.transport.producerState == "paused"
+
+    @property
+    def answers(self) -> list[Answer]:
+        """All that was received, parsed as a client does (not for answers to HEAD)."""
+        return parse_answers(self.received, closed=self.closed == "closed" or self.half_closed)
+
     def leave(self) -> None:
-        self.transport.closed = "left"
-        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.transport.peer_closes(ConnectionDone())
 
 
 class BackendEnd:
     """The backend's side of one exchange."""
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, clock: Clock) -> None:
         self.protocol = protocol
-        self.transport = MemoryTransport(protocol, peer=IPv4Address("TCP", "127.0.0.1", 4000))
+        peer = IPv4Address("TCP", "127.0.0.1", 4000)
+        self.transport = TcpTransport(protocol, clock, peer=peer)
         protocol.makeConnection(self.transport)
 
     @property
@@ -117,18 +216,19 @@ class BackendEnd:
         return data[len(str(length)) + 1 + length + 1 :]
 
     def answer(self, data: bytes) -> BackendEnd:
-        self.protocol.dataReceived(data)
+        self.transport.deliver(data)
         return self
 
     def close(self) -> None:
-        if self.transport.closed is None:
-            self.transport.closed = "left"
-            self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.transport.peer_closes(ConnectionDone())
 
     def reset(self) -> None:
-        if self.transport.closed is None:
-            self.transport.closed = "left"
-            self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.transport.peer_closes(ConnectionLost())
+
+    @property
+    def paused(self) -> bool:
+        """The gateway does not read from this backend."""
+        return self.transport.producerState == "paused"
 
     @property
     def closed(self) -> str | None:
@@ -142,23 +242,39 @@ class FakeBackend:
     path: bytes = b""
 
 
-@dataclass
 class FakeDispatch:
-    released: list[BackendError | None] = field(default_factory=list)
-    cancelled: bool = False
+    """Strict: what ends it comes once."""
 
-    def release(self, fault: BackendError | None) -> None:
-        self.released.append(fault)
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+        self.fault: BackendError | None = None
+        self.sent = self.received = 0
+        self.has_answered = False
+
+    def release(
+        self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
+    ) -> None:
+        self.ends.append("released" if fault is None else "faulted")
+        self.fault, self.sent, self.received = fault, sent, received
 
     def cancel(self) -> None:
-        self.cancelled = True
+        self.ends.append("cancelled")
+
+    def answered(self) -> None:
+        self.has_answered = True
+
+    def environment(self) -> dict[bytes, bytes]:
+        return {b"BALANCER_NAME": b"balancer://c"}
 
 
 class FakePool:
     """Hands out connections that the test plays. `refuse` makes the next dispatch fail;
     `hold` keeps it waiting."""
 
-    def __init__(self, name: str = "scgi://127.0.0.1:4000", **settings: Any) -> None:
+    def __init__(
+        self, clock: Clock, name: str = "scgi://127.0.0.1:4000", **settings: Any
+    ) -> None:
+        self.clock = clock
         self.name = name
         self.backend = FakeBackend(BackendSettings(**settings))
         self.backends = (self.backend,)
@@ -182,7 +298,7 @@ class FakePool:
 
     def connect(self, call: Any) -> None:
         address = IPv4Address("TCP", "127.0.0.1", 4000)
-        self.ends.append(BackendEnd(call.connected(self.backend, address)))
+        self.ends.append(BackendEnd(call.connected(self.backend, address), self.clock))
 
 
 @dataclass(frozen=True)
@@ -208,18 +324,20 @@ class Gateway:
         plugins: Mapping[str, Any] | None = None,
         backend: Mapping[str, Any] | None = None,
         authenticators: Any = None,
+        access_logs: Sequence[Any] = (),
+        clock: Any = None,
         **settings: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.clock.advance(1_000_000_000)
         self.wheel = DeadlineWheel(self.clock)
         self.mounts = [self._mount(mount, backend or {}) for mount in mounts]
         self.pools = {
-            mount: FakePool(mount.target.label, **(backend or {}))
+            mount: FakePool(self.clock, mount.target.label, **(backend or {}))
             for mount in self.mounts
             if mount.target is not None
         }
-        resources = {
+        self.resources = resources = {
             mount: ProxyPassResource(pool, mount, wheel=self.wheel, clock=self.clock)  # type: ignore[arg-type]
             for mount, pool in self.pools.items()
         }
@@ -240,6 +358,8 @@ class Gateway:
             plugins=plugins or {},
             server_software=b"scgiproxy",
             authenticators=authenticators,
+            access_logs=access_logs,
+            maps_in_locations=any("proxy" in section.values for section in sections),
         )
         self.site = GatewaySite(
             HostTable(self.host), clock=self.clock, wheel=self.wheel, server_software=b"scgiproxy"
@@ -267,6 +387,17 @@ class Gateway:
         """The newest backend connection."""
         return self.pool.ends[-1]
 
+    def settle(self) -> None:
+        """Let what is due in this turn of the reactor happen."""
+        for _ in range(4):
+            self.clock.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, a second at a time."""
+        while seconds > 0:
+            self.clock.advance(min(1.0, seconds))
+            seconds -= 1
+
     def exchange(
         self, request: bytes, *answer: bytes, close: bool = True
     ) -> tuple[Client, BackendEnd]:
@@ -277,7 +408,85 @@ class Gateway:
             backend.answer(piece)
         if close:
             backend.close()
+        self.settle()
         return client, backend
+
+    def assert_idle(self) -> None:
+        """Nothing is held any more for anybody who has gone."""
+        self.settle()
+        for pool in self.pools.values():
+            for end in pool.ends:
+                assert end.closed, end
+            for dispatch in pool.dispatches:
+                assert len(dispatch.ends) == 1, dispatch.ends
+        assert not self.site.channels
+        assert len(self.wheel) == 0
+        assert not self.clock.getDelayedCalls()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer. `headers` have lower-case names; `whole` is False for a truncated one."""
+
+    status: int
+    reason: str
+    headers: dict[str, list[str]]
+    body: bytes
+    whole: bool
+
+    def __getitem__(self, name: str) -> str | None:
+        """The one header of that name; None if absent."""
+        values = self.headers.get(name, [])
+        assert len(values) < 2, values
+        return values[0] if values else None
+
+
+def parse_answers(data: bytes, *, closed: bool = True) -> list[Answer]:
+    """All answers in `data`, strictly; an interim 1xx has no body."""
+    answers = []
+    while data:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        assert end, data
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, reason = first.split(" ", 2)
+        assert version == "HTTP/1.1", first
+        headers: dict[str, list[str]] = {}
+        for line in lines:
+            name, colon, value = line.partition(": ")
+            assert colon, line
+            headers.setdefault(name.lower(), []).append(value)
+        code = int(status)
+        whole = True
+        assert not {"content-length", "transfer-encoding"} <= set(headers), headers
+        if code < 200 or code in (204, 304):
+            body, data = b"", rest
+        elif "content-length" in headers:
+            (length,) = headers["content-length"]
+            body, data = rest[: int(length)], rest[int(length) :]
+            whole = len(body) == int(length)
+        elif "transfer-encoding" in headers:
+            assert headers["transfer-encoding"] == ["chunked"]
+            body, data, whole = _dechunk(rest)
+        else:
+            assert headers["connection"] == ["close"], headers
+            body, data, whole = rest, b"", closed
+        answers.append(Answer(code, reason, headers, body, whole))
+    return answers
+
+
+def _dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
+    body = b""
+    while True:
+        size, end, data = data.partition(b"\r\n")
+        if not end:
+            return body, b"", False
+        length = int(size, 16)
+        if not length:
+            assert data.startswith(b"\r\n")
+            return body, data[2:], True
+        assert data[length : length + 2] == b"\r\n", data
+        body += data[:length]
+        data = data[length + 2 :]
 
 
 def split(answer: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -289,5 +498,3 @@ def split(answer: bytes) -> tuple[int, dict[str, str], bytes]:
         name, _, value = line.partition(": ")
         headers[name.lower()] = value
     return int(lines[0].split(" ")[1]), headers, rest
-
-

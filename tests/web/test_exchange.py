@@ -20,7 +20,7 @@ def test_get_is_relayed() -> None:
     assert variables["QUERY_STRING"] == "x=1"
     assert variables["HTTP_COOKIE"] == "a=1; b=2"
     assert client.closed is None
-    assert gateway.pool.dispatches[0].released == [None]
+    assert gateway.pool.dispatches[0].ends == ["released"]
 
 
 def test_keep_alive_serves_the_next_request() -> None:
