@@ -48,8 +48,8 @@ class AnsweredRequest(Protocol):
         """Seconds since the epoch."""
 
     @property
-    def method(self) -> bytes:
-        """``-`` for a request that could not be parsed."""
+    def original_method(self) -> bytes:
+        """As the client sent it; ``-`` for a request that could not be parsed."""
 
     @property
     def uri(self) -> bytes: ...
@@ -124,7 +124,7 @@ class AccessLogFile:
         if second != self._second:
             self._second = second
             self._time = format_log_time(second)
-        method, user, sent = request.method, request.user, request.body_sent
+        method, user, sent = request.original_method, request.user, request.body_sent
         called = (
             b"-"
             if method == b"-"

@@ -196,7 +196,9 @@ class Exchange:
         request = self._request
         roots = self._settings.sendfile_roots or request.host_resource.file_roots
         try:
-            answer_with_file(request, name, headers, head.status, head.reason, roots)
+            answer_with_file(
+                request, name, headers, head.status, head.reason, roots, refuse=answer_status
+            )
         except ScgiProxyError as error:
             request.site.answer_error(request, error, self.description())
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from scgiproxy.message.framing import (
 )
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.headers import apply_edits
+from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.wire.body import LiveUpload, RequestBody, Spool
 
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from scgiproxy.web.site import GatewaySite
     from scgiproxy.web.vhost import VirtualHostResource
 
-_STATUS_LINES: dict[int, bytes] = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
-    for status in HTTPStatus
+_STATUS_LINES = {
+    status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in REASONS.items()
 }
 
 _FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding", b"connection"))
@@ -58,6 +57,7 @@ class GatewayRequest(LazyRequest):
     - `target`: the normalised target, once the site has parsed it.
     - `host_resource`, `mapped`, `settings`: the virtual host, the mount, the merged settings.
     - `environment`: variables set by SetEnvIf, SetEnv and kin.
+    - `original_method`: as the client sent it; an internal redirect makes `method` GET.
     - `user`: the authenticated user, or None.
     - `redirects`: how many internal redirects led here; `carried`: response headers they keep.
     - `error_status`: the status to keep when this pass makes the body of an error answer.
@@ -101,7 +101,7 @@ class GatewayRequest(LazyRequest):
     ) -> None:
         self.channel = channel
         self.site = site
-        self.method = method
+        self.method = self.original_method = method
         self.uri = uri
         self.framing = framing
         self.raw_headers = headers
@@ -145,6 +145,11 @@ class GatewayRequest(LazyRequest):
         if len(found) <= 1:
             return found[0] if found else None
         return (b"; " if name == b"cookie" else b", ").join(found)
+
+    def replace_header(self, name: bytes, value: bytes) -> None:
+        """Set the header of that lower-case name, in place of those that came."""
+        kept = [item for item in self.raw_headers if item[0] != name]
+        self.raw_headers = [(name, value), *kept]
 
     def header_names(self) -> Iterable[bytes]:
         return (name for name, _ in self.raw_headers)

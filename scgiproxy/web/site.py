@@ -161,7 +161,9 @@ class GatewaySite(Site):
             if not uri.startswith(b"/"):
                 target = parse_target(uri, request.method, "nodecode")
                 if target.authority is not None:
+                    # RFC 9112 section 3.2.2: it takes the place of the Host field.
                     name = target.authority
+                    request.replace_header(b"host", name)
             host = self._host(local, name)
             request.host_resource, request.server_identity = host.resource, host.identity
             resource = host.resource
@@ -220,7 +222,7 @@ class GatewaySite(Site):
         """The answer to `request` has ended, well or not."""
         host = request.host_resource
         for log in host.access_logs:
-            log.write(request)
+            log.log(request)
 
     def _log_failure(self, request: GatewayRequest, error: BaseException, detail: str) -> None:
         if isinstance(error, ClientGone):

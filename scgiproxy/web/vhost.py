@@ -33,6 +33,7 @@ from scgiproxy.web.access import Authenticators, admit
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.hosts import HostNames, host_environ
 from scgiproxy.web.mount import ProxyPassResource
+from scgiproxy.web.refusal import answer_status
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.static import answer_static
 from scgiproxy.wire.body import FileBody, RequestBody
@@ -187,7 +188,15 @@ class VirtualHostResource(Resource):
         root, rest = self._file(path)
         if not root:
             raise NotFound(f"no mount and no DocumentRoot serves {path[:200]!r}")
-        answer_static(request, root, rest, url_path=path, query=request.target.query)
+        answer_static(
+            request,
+            root,
+            rest,
+            url_path=path,
+            query=request.target.query,
+            status=request.error_status or 200,
+            refuse=answer_status,
+        )
 
     def _serve_plugin(self, request: GatewayRequest, name: str, settings: Settings) -> None:
         resource = self._plugins.get(name)

@@ -28,7 +28,7 @@ class Answered:
     remote_addr: bytes = b"192.0.2.1"
     user: bytes | None = None
     started: float = STARTED
-    method: bytes = b"GET"
+    original_method: bytes = b"GET"
     uri: bytes = b"/a?b"
     protocol: bytes = b"HTTP/1.1"
     status_sent: int = 200
@@ -120,7 +120,7 @@ COMMON = b'192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /a?b HTTP/1.1" 200 12
         (Answered(body_sent=0), COMMON.replace(b"1234", b"-")),
         (Answered(uri=b'/"\xff'), COMMON.replace(b"/a?b", rb"/\"\xff")),
         (
-            Answered(method=b"-", uri=b"", status_sent=400),
+            Answered(original_method=b"-", uri=b"", status_sent=400),
             COMMON.replace(b"GET /a?b HTTP/1.1", b"-").replace(b"200", b"400"),
         ),
         (
