@@ -43,7 +43,8 @@ class Case:
     played by ${BACKEND} and ${SOCKET}, for one connection after the other; `other` by ${OTHER};
     ``@FOLDER@`` in what they send is the site's folder. `own_page` says that the body is
     made by the server itself: its text is not compared. `exact` headers are compared although they
-    are not in other cases. `by_chance` names facts that with Apache depend on timing.
+    are not in other cases. `by_chance` names facts that with Apache depend on timing. `differs` has the deliberate
+    differences that the case shows.
     """
 
     name: str
@@ -55,7 +56,12 @@ class Case:
     own_page: bool = False
     exact: frozenset[str] = frozenset()
     by_chance: frozenset[str] = frozenset()
-    differs: Differs | None = None
+    differs: Differs | tuple[Differs, ...] = ()
+
+    @property
+    def differences(self) -> tuple[Differs, ...]:
+        """What is in `differs`, one or more."""
+        return self.differs if isinstance(self.differs, tuple) else (self.differs,)
 
 
 def get(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:

@@ -8,17 +8,17 @@ from tests.parity.observation import compared
 
 def compare(case: Case, apache: Facts, gateway: Facts) -> list[str]:
     """What is wrong, a line for each fact; nothing when all is as it must be."""
-    differs = case.differs
     wrong = []
     expected: set[str] = set()
-    if differs is not None:
-        expected = set(differs.apache) | set(differs.gateway)
+    for differs in case.differences:
+        named = set(differs.apache) | set(differs.gateway)
         wrong += _as_said("apache", differs.apache, apache)
         wrong += _as_said("gateway", differs.gateway, gateway)
-        if not any(apache.get(name) != gateway.get(name) for name in expected):
+        if not any(apache.get(name) != gateway.get(name) for name in named):
             wrong.append(f"the difference {differs.difference!r} is no more: take it off the list")
-        if not differs.only_these:
-            return wrong
+        expected |= named
+    if not all(differs.only_these for differs in case.differences):
+        return wrong
     apache, gateway = compared(apache), compared(gateway)
     for name in sorted(set(apache) | set(gateway)):
         if name not in expected and apache.get(name) != gateway.get(name):

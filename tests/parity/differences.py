@@ -10,7 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DIFFERENCES = {
+    "304-accept-ranges": (
+        "a 304 has no Accept-Ranges: RFC 9110 section 15.4.5 does not ask for it"
+    ),
+    "416-content-range": "a 416 says how long the file is (RFC 9110 section 15.5.17)",
     "allow-with-501": "Allow belongs to 405 (RFC 9110 section 10.2.1); Apache sends one with 501",
+    "auth-charset": "the challenge says that credentials are UTF-8 (RFC 7617 section 2.1)",
     "backend-transfer-encoding": (
         "a CGI response has no Transfer-Encoding; Apache drops the header and shows the client "
         "the raw chunks, the gateway answers 502"
@@ -25,20 +30,40 @@ DIFFERENCES = {
         "a status line that no client understands"
     ),
     "chunked-upload": "the upload is spooled and sent with its true length; Apache answers 411",
+    "close-after-error": (
+        "the client's connection stays open after an error that leaves it usable, a "
+        "backend's 500 or 503 included, and is closed after a bad request of any kind; "
+        "Apache decides by the status"
+    ),
     "content-length": (
         "the backend's Content-Length is passed on and enforced; Apache has dropped it since 2.4.59"
     ),
     "cookie-separator": "Cookie fields are joined by '; ' (RFC 9113 section 8.2.3), not by ', '",
+    "encoded-nul": "%00 in a path is a bad request (400); Apache answers 404",
     "error-document-body": (
         "the page of an ErrorDocument is asked for by GET without a body; Apache tells its "
         "backend the length of the first request's"
     ),
+    "error-document-validators": (
+        "a file that is the page of an error has no validators or ranges: they are not the missing "
+        "page's"
+    ),
+    "error-page-charset": "error pages are UTF-8; Apache's are ISO 8859-1",
     "header-limit-status": "too many or too large header fields are 431 (RFC 6585), not 400",
+    "header-tables": (
+        "Header set replaces what the backend sent; Apache adds a second header beside "
+        "it, as it keeps two tables"
+    ),
     "hop-by-hop": "hop-by-hop headers of the backend end at the gateway (RFC 9110 section 7.6.1)",
     "leaked-path": "the sendfile header reaches no client, a 304 of the gateway's own included",
     "location-without-status": (
         "an absolute Location without a Status is 302 (RFC 3875 section 6.2.3); Apache sends 200"
     ),
+    "max-forwards": (
+        "Max-Forwards is for TRACE and OPTIONS (RFC 9110 section 7.6.2) and is passed "
+        "as it came; Apache counts it down for every method"
+    ),
+    "options-star": "OPTIONS * is answered with Allow",
     "path-info": (
         "PATH_INFO is decoded and SCRIPT_NAME is the mount point; Apache's guess is right only "
         "for paths without an escape"
@@ -47,6 +72,18 @@ DIFFERENCES = {
     "path-translated": (
         "PATH_TRANSLATED is the document root and PATH_INFO; Apache looks for an index file, or "
         "gives a proxy: URL"
+    ),
+    "post-to-a-file": "a file takes GET and HEAD, and POST is 405; Apache answers it as a GET",
+    "reason-phrases": "statuses have the names of RFC 9110, not those of RFC 2616",
+    "redirect-variables": (
+        "after an internal redirect: no REDIRECT_CONTENT_LENGTH, at most "
+        "REDIRECT_REDIRECT_ before a name, and REDIRECT_QUERY_STRING always"
+    ),
+    "relative-location": (
+        "the redirect to a folder's name with its slash is relative (RFC 9110 section 10.2.2)"
+    ),
+    "repeated-headers": (
+        "repeated response headers are passed as they came; Apache joins them, challenges too"
     ),
     "repeated-names": (
         "no variable is sent twice; Apache does after RequestHeader add, and the last one wins"
@@ -64,12 +101,20 @@ DIFFERENCES = {
         "files are sent from the XSendFilePath folders, else from DocumentRoot, only; Apache "
         "sends whatever <Directory> sections let it"
     ),
+    "sendfile-dots": "a file's path must be written without dot segments",
     "sendfile-errors": "a missing file is 404 and one that may not be sent 403; Apache answers 500",
     "server-port": "SERVER_PORT of a ServerName without a port is that of the listener, not 80",
     "short-body": "a body shorter than its Content-Length is an abort; with Apache it looks whole",
     "status-line": "an HTTP status line in place of Status is understood; Apache answers 500",
+    "strict-target": (
+        "a request target is ASCII (RFC 3986): raw bytes above it are 400; Apache passes them"
+    ),
+    "type-case": "Content-Type is passed as it came; Apache writes the type in lower case",
     "type-from-extension": (
         "a response without a Content-Type stays without; Apache guesses one from the URL"
+    ),
+    "unknown-methods": (
+        "a method that the HTTP parser does not know is 501; Apache passes it to the backend"
     ),
 }
 
@@ -80,12 +125,19 @@ class Standing:
 
     reason: str
     shown_by: str
+    fact: str = ""
+    """Under which name it shows there, when not under its own in the first request."""
 
 
 STANDING_VARIABLES = {
     "PATH": Standing("Apache tells the backend its own PATH; the gateway nothing of it", "var-get"),
     "SCRIPT_FILENAME": Standing("Apache sends proxy:URL, which is no file; ours none", "var-get"),
     "SERVER_SOFTWARE": Standing("each names itself", "var-get"),
+    "GATEWAY_INTERFACE": Standing(
+        "neither sends it; Apache does as REDIRECT_GATEWAY_INTERFACE, the gateway does not",
+        "redirect-twice",
+        "told.1.REDIRECT_GATEWAY_INTERFACE",
+    ),
     "proxy-scgi-pathinfo": Standing("a switch of the gateway's own", "map-info-rest"),
     "proxy-nokeepalive": Standing("a switch of Apache's own", "map-set-handler"),
     "no-proxy": Standing("a switch of the gateway's own", "map-no-proxy-by-setenv"),

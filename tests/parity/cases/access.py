@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from tests.parity.case import PROXY, Case, get, plain
+from tests.parity.case import PROXY, Case, Differs, get, plain
 
 
 def _basic(credentials: str) -> str:
     return "Authorization: Basic " + b64encode(credentials.encode()).decode()
 
 
-def _allowed(name: str, *lines: str, fields: tuple[str, ...] = ()) -> Case:
-    """Whether a request to ``/x`` is let in."""
+def _allowed(
+    name: str, *lines: str, fields: tuple[str, ...] = (), challenged: bool = False
+) -> Case:
+    """Whether a request to ``/x`` is let in, or asked who it is."""
     section = "\n".join(["<Location />", *lines, "</Location>", PROXY])
-    return Case(name=f"access-{name}", request=get("/x", *fields), config=section, own_page=True)
+    return Case(
+        name=f"access-{name}",
+        request=get("/x", *fields),
+        config=section,
+        own_page=True,
+        differs=_CHALLENGE if challenged else (),
+    )
 
 
+_CHALLENGE = Differs(
+    "auth-charset",
+    {"header:www-authenticate": ('Basic realm="the club"',)},
+    {"header:www-authenticate": ('Basic realm="the club", charset="UTF-8"',)},
+)
 _LOGIN = ("AuthType Basic", 'AuthName "the club"', 'AuthUserFile "${FOLDER}/users"')
 
 
@@ -89,13 +102,31 @@ CASES = (
         config='<Directory "${FOLDER}/htdocs/sub">\nRequire all denied\n</Directory>\n',
         own_page=True,
     ),
-    _allowed("basic-none", *_LOGIN, "Require valid-user"),
+    _allowed("basic-none", *_LOGIN, "Require valid-user", challenged=True),
     _allowed("basic-bcrypt", *_LOGIN, "Require valid-user", fields=(_basic("alice:wonderland"),)),
     _allowed("basic-apr1", *_LOGIN, "Require valid-user", fields=(_basic("bob:builder"),)),
-    _allowed("basic-wrong", *_LOGIN, "Require valid-user", fields=(_basic("alice:wrong"),)),
-    _allowed("basic-unknown", *_LOGIN, "Require valid-user", fields=(_basic("eve:wonderland"),)),
+    _allowed(
+        "basic-wrong",
+        *_LOGIN,
+        "Require valid-user",
+        fields=(_basic("alice:wrong"),),
+        challenged=True,
+    ),
+    _allowed(
+        "basic-unknown",
+        *_LOGIN,
+        "Require valid-user",
+        fields=(_basic("eve:wonderland"),),
+        challenged=True,
+    ),
     _allowed("basic-user", *_LOGIN, "Require user alice bob", fields=(_basic("alice:wonderland"),)),
-    _allowed("basic-other-user", *_LOGIN, "Require user bob", fields=(_basic("alice:wonderland"),)),
+    _allowed(
+        "basic-other-user",
+        *_LOGIN,
+        "Require user bob",
+        fields=(_basic("alice:wonderland"),),
+        challenged=True,
+    ),
     _allowed("basic-not-needed", *_LOGIN, "Require all granted", fields=(_basic("alice:wrong"),)),
     _allowed("basic-or-local", *_LOGIN, "Require valid-user", "Require local"),
     _allowed(
@@ -107,9 +138,19 @@ CASES = (
         "</RequireAll>",
     ),
     _allowed(
-        "basic-malformed", *_LOGIN, "Require valid-user", fields=("Authorization: Basic %%%",)
+        "basic-malformed",
+        *_LOGIN,
+        "Require valid-user",
+        fields=("Authorization: Basic %%%",),
+        challenged=True,
     ),
-    _allowed("basic-scheme", *_LOGIN, "Require valid-user", fields=("Authorization: Bearer abc",)),
+    _allowed(
+        "basic-scheme",
+        *_LOGIN,
+        "Require valid-user",
+        fields=("Authorization: Bearer abc",),
+        challenged=True,
+    ),
     _allowed(
         "basic-passed-on",
         *_LOGIN,

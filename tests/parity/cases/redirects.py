@@ -38,6 +38,14 @@ _NOTE: Facts = {
     "header:accept-ranges": ("bytes",),
 }
 
+_PLAIN: Facts = {"header:transfer-encoding": None, "header:content-length": ("7",)}
+"""What is said of a file that is not an answer to GET or not a 200."""
+_LENGTH = Differs(
+    "redirect-variables",
+    {"told.1.REDIRECT_CONTENT_LENGTH": "3"},
+    {"told.1.REDIRECT_CONTENT_LENGTH": None},
+)
+
 
 def _sendfile(value: bytes, head: bytes = b"", name: bytes = b"X-Sendfile") -> Script:
     return answer(_TEXT + head + name + b": " + value + b"\r\n\r\nignored")
@@ -50,7 +58,7 @@ def _redirect(
     request: bytes = get("/a/x?q=1"),
     config: str = _BOTH,
     own_page: bool = False,
-    differs: Differs | None = None,
+    differs: Differs | tuple[Differs, ...] = (),
 ) -> Case:
     """The first backend answers `first`, those after it say hello."""
     return Case(
@@ -115,9 +123,15 @@ CASES = (
         "post-becomes-get",
         _to(b"/other/y"),
         request=post("/a/x", b"abc", "Content-Type: text/plain"),
+        differs=_LENGTH,
     ),
     _redirect("head-stays", _to(b"/other/y"), request=get("/a/x", method="HEAD")),
-    _redirect("put-becomes-get", _to(b"/other/y"), request=post("/a/x", b"abc", method="PUT")),
+    _redirect(
+        "put-becomes-get",
+        _to(b"/other/y"),
+        request=post("/a/x", b"abc", method="PUT"),
+        differs=_LENGTH,
+    ),
     _redirect("keeps-cookies", _to(b"/other/y", b"Set-Cookie: a=1", b"X-Kept: 1")),
     _redirect("drops-validators", _to(b"/other/y", b'ETag: "a"')),
     _redirect("explicit-200", b"Status: 200 OK\r\n" + _to(b"/other/y")),
@@ -138,6 +152,12 @@ CASES = (
         config="LimitInternalRecursion 3\n" + _BOTH,
         scripts=(answer(_to(b"/a/x")),),
         own_page=True,
+        differs=Differs(
+            "redirect-variables",
+            apache={"status": 500, "asked": 4, "told.3.REDIRECT_REDIRECT_REDIRECT_URL": "/a/x"},
+            gateway={"status": 500, "asked": 4, "told.3.REDIRECT_REDIRECT_REDIRECT_URL": None},
+            only_these=False,
+        ),
     ),
     Case(
         name="redirect-twice",
@@ -149,15 +169,20 @@ CASES = (
         name="sendfile-off",
         request=get("/x"),
         scripts=(answer(_TEXT + b"X-Sendfile: /etc/hostname\r\n\r\nbody"),),
+        differs=Differs(
+            "leaked-path",
+            apache={"header:x-sendfile": ("/etc/hostname",)},
+            gateway={"header:x-sendfile": None},
+        ),
     ),
-    _file("by-post", "/send/note.txt", request=post("/x", b"abc"), gateway=_NOTE),
+    _file("by-post", "/send/note.txt", request=post("/x", b"abc"), gateway=_PLAIN),
     _file(
         "keeps-headers",
         "/send/note.txt",
         b"Content-Disposition: attachment\r\nSet-Cookie: a=1\r\n",
         gateway=_NOTE,
     ),
-    _file("other-status", "/send/note.txt", b"Status: 203 Copied\r\n", gateway=_NOTE),
+    _file("other-status", "/send/note.txt", b"Status: 203 Copied\r\n", gateway=_PLAIN),
     _file(
         "head",
         "/send/note.txt",
@@ -165,7 +190,15 @@ CASES = (
         gateway=_NOTE,
         apache={"header:transfer-encoding": None},
     ),
-    _file("dots", "/htdocs/../send/note.txt", gateway=_NOTE),
+    Case(
+        name="sendfile-dots",
+        request=get("/x"),
+        config=_SEND,
+        scripts=(_sendfile(b"@FOLDER@/htdocs/../send/note.txt"),),
+        differs=Differs(
+            "sendfile-dots", apache={"status": 200}, gateway={"status": 403}, only_these=False
+        ),
+    ),
     _file("before-redirect", "/send/note.txt", b"Location: /plain.txt\r\n", gateway=_NOTE),
     _file("header-case", "/send/note.txt", header=b"x-SENDfile", gateway=_NOTE),
     _file(
