@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import ANYWHERE, HOST, Directive, Merge
 from scgiproxy.rules.settings import AccessLog
@@ -10,8 +13,9 @@ _LEVELS = (
     *("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"),
     *(f"trace{number}" for number in range(1, 9)),
 )
+_Name = Literal["common", "combined"]
 _COMMON = '%h %l %u %t "%r" %>s %b'
-_FORMATS = {
+_FORMATS: Mapping[str, _Name] = {
     _COMMON: "common",
     _COMMON + ' "%{Referer}i" "%{User-Agent}i"': "combined",
 }
@@ -72,10 +76,11 @@ def _read_custom_log(place: Place, words: list[str]) -> tuple[AccessLog, ...]:
     return (AccessLog(path, name),) if path is not None else ()
 
 
-def _format_name(text: str) -> str | None:
+def _format_name(text: str) -> _Name | None:
     """`common` or `combined`, for either name or the format that it stands for."""
-    if text in _FORMATS.values():
-        return text
+    for name in _FORMATS.values():
+        if text == name:
+            return name
     # Debian counts the bytes of the head too (%O), others spell the name of the header another way.
     plain = text.replace("%O", "%b").replace("%{User-agent}i", "%{User-Agent}i")
     return _FORMATS.get(plain.replace("%{referer}i", "%{Referer}i"))

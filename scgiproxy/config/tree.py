@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scgiproxy.config.conditions import (
-    SERVED_MODULES,
     if_define,
     if_directive,
     if_file,
@@ -227,7 +226,7 @@ class TreeReader:
             self.problems.error(section.position, f"<{section.name}>: {error}")
             return False
         module = words[0]
-        if test is if_module and not holds and module not in SERVED_MODULES:
+        if test is if_module and not holds and not module.startswith("!"):
             self.problems.note_once(
                 f"module {module}",
                 section.position,

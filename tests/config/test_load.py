@@ -1,0 +1,419 @@
+"""Whole configurations: what runs, and what is told when one cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scgiproxy.config.directives import DIRECTIVES
+from scgiproxy.config.load import load_file, load_options, load_text
+from scgiproxy.config.model import Listener, Position
+from scgiproxy.errors import ConfigError
+from scgiproxy.message.backend_url import TcpAddress, UnixAddress
+from tests.config.loading import errors_of, load, notes_of, problems_of, write
+
+DOCUMENT_EXAMPLES = """
+ProxyPass /scgi-bin/ scgi://localhost:4000/
+ProxyPass "/balanced/" "balancer://somecluster/"
+<Proxy "balancer://somecluster">
+    BalancerMember "scgi://localhost:4000"
+    BalancerMember "scgi://localhost:4001"
+</Proxy>
+ProxySCGIInternalRedirect Off
+# Django and some other frameworks will fully qualify "local URLs"
+# set by the application, so an alternate header must be used.
+<Location /django-app/>
+    ProxySCGIInternalRedirect X-Location
+</Location>
+# Use the default header (X-Sendfile)
+ProxySCGISendfile On
+# Use a different header
+ProxySCGISendfile X-Send-Static
+SetEnvIf Request_URI . proxy-scgi-pathinfo
+"""
+
+
+def test_the_documents_examples() -> None:
+    """Every example of the page of mod_proxy_scgi, without a note."""
+    config = load(DOCUMENT_EXAMPLES)
+    assert config.notes == ()
+    simple, balanced = config.main.mounts
+    assert simple.pattern == b"/scgi-bin/"
+    assert simple.target is not None
+    assert simple.target.address == TcpAddress("localhost", 4000)
+    assert balanced.target is not None
+    assert balanced.target.balancer == "somecluster"
+    members = config.balancers["somecluster"].members
+    assert [member.url.label for member in members] == [
+        "scgi://localhost:4000",
+        "scgi://localhost:4001",
+    ]
+    assert config.main.base["sendfile"] == b"x-send-static"
+    assert config.main.sections[-1].values == {"internal_redirect": b"x-location"}
+
+
+def test_a_virtual_host_as_found_in_the_wild(tmp_path: Path) -> None:
+    """A whole block runs; what does nothing is noted once, at its first line."""
+    path = write(
+        tmp_path,
+        "site.conf",
+        """
+        Listen 80
+        ServerSignature Off
+        <VirtualHost *:80>
+            ServerName www.example.com
+            ServerAlias example.com *.example.com
+            ServerAdmin webmaster@localhost
+            DocumentRoot ${ROOT}
+            DirectoryIndex index.html
+            ServerSignature On
+            AddDefaultCharset utf-8
+            TimeOut 600
+            <Directory />
+                Options FollowSymLinks
+                AllowOverride None
+            </Directory>
+            <Directory ${ROOT}/>
+                Options -Indexes +FollowSymLinks
+                AllowOverride All
+                Order allow,deny
+                allow from all
+                Require all granted
+            </Directory>
+            <IfModule mod_rewrite.c>
+                RewriteEngine On
+            </IfModule>
+            ProxyPreserveHost On
+            ProxyPassMatch "/css|js|images(.*)" !
+            ProxyPass /RPC2 unix:/run/rt.sock|scgi://127.0.0.1
+            ProxyPassMatch ^/(.*)$ "scgi://127.0.0.1:20477"
+            LogLevel warn
+            ErrorLog ${APACHE_LOG_DIR}/error.log
+            CustomLog ${APACHE_LOG_DIR}/access.log combined
+        </VirtualHost>
+        """,
+    )
+    defines = {"APACHE_LOG_DIR": str(tmp_path), "ROOT": str(tmp_path)}
+    config = load_file(path, defines=defines, environment={})
+    (host,) = config.virtual_hosts
+    assert host.server.timeout == 600
+    assert host.server.document_root == str(tmp_path)
+    assert [mount.target and mount.target.address for mount in host.mounts] == [
+        None,
+        UnixAddress("/run/rt.sock"),
+        TcpAddress("127.0.0.1", 20477),
+    ]
+    told = [(note.line, note.message.split()[0]) for note in config.notes]
+    assert told == [
+        (3, "ServerSignature"),
+        (9, "DirectoryIndex"),
+        (11, "AddDefaultCharset"),
+        (14, "Options"),
+        (15, "AllowOverride"),
+        (24, "<IfModule"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "pattern", "address", "path", "path_info", "notes"),
+    [
+        (
+            "ProxyPass /RPC2 unix:/run/rt.sock|scgi://127.0.0.1",
+            b"/RPC2",
+            UnixAddress("/run/rt.sock"),
+            b"",
+            None,
+            0,
+        ),
+        (
+            "ProxyPass /RPC2 scgi:///run/rt.sock",
+            b"/RPC2",
+            UnixAddress("/run/rt.sock"),
+            b"",
+            None,
+            1,
+        ),
+        ("ProxyPass / scgi:///run/rt.sock", b"/", UnixAddress("/run/rt.sock"), b"/", None, 1),
+        ("SCGIMount /RPC2 127.0.0.1:5000", b"/RPC2", TcpAddress("127.0.0.1", 5000), b"", True, 0),
+        ("SCGIMount / [::1]:5000", b"/", TcpAddress("::1", 5000), b"/", True, 0),
+        ("ProxyPass /a scgi://localhost", b"/a", TcpAddress("localhost", 4000), b"", None, 0),
+        ("ProxyPass /a/ scgi://[::1]:1/b/", b"/a/", TcpAddress("::1", 1), b"/b/", None, 0),
+    ],
+)
+def test_mounts_as_found_in_the_wild(
+    line: str,
+    pattern: bytes,
+    address: object,
+    path: bytes,
+    path_info: bool | None,
+    notes: int,
+) -> None:
+    config = load(line)
+    (mount,) = config.main.mounts
+    assert mount.target is not None
+    assert (mount.pattern, mount.target.address, mount.target.path) == (pattern, address, path)
+    assert mount.settings.path_info is path_info
+    assert mount.source == "f:1"
+    assert len(config.notes) == notes
+
+
+def test_by_requests_is_refused_by_its_right_name() -> None:
+    """A misspelling that many files have."""
+    assert errors_of(
+        """
+        <Proxy balancer://c>
+            BalancerMember scgi://localhost:1
+            ProxySet lbmethod=by_requests
+        </Proxy>
+        """
+    ) == [
+        "f:4: ProxySet: lbmethod: expected byrequests, got 'by_requests'; did you mean byrequests?"
+    ]
+
+
+def test_all_errors_at_once() -> None:
+    """In the order of their lines; none hides the next ones."""
+    text = """
+        ProxyPas /a scgi://localhost
+        ProxyPass /a scgi://localhost timeoutt=3 max=none
+        <Location /a>
+            Timeout 5
+            ProxyPass /b scgi://localhost
+            SetEnv
+        </Location>
+        <Locations /a>
+        </Locations>
+        Timeout \\
+            5 \\
+            6
+        RewriteRule . -
+        <VirtualHost *:80>
+            Listen 81
+            <Location /x>
+        </VirtualHost>
+        ProxyPass / balancer://nobody/
+        """
+    assert errors_of(text) == [
+        "f:2: unknown directive ProxyPas; did you mean ProxyPass?",
+        "f:3: ProxyPass: unknown worker parameter 'timeoutt'; did you mean timeout?",
+        "f:3: ProxyPass: max: expected a number of 1 or more, got 'none'",
+        "f:5: Timeout: not allowed in <Location>; expected in server config, <VirtualHost>",
+        (
+            "f:6: ProxyPass: the path is the section's; expected URL or !, and then key=value,"
+            " nocanon or noquery, got '/b'"
+        ),
+        "f:7: SetEnv: takes 1 to two arguments (NAME [VALUE]); 0 given",
+        "f:9: unknown directive <Locations>; did you mean Location?",
+        "f:13: Timeout: takes one argument (SECONDS[ms|s|min|h]); 2 given",
+        "f:14: RewriteRule: a directive of mod_rewrite that is not supported here",
+        "f:16: Listen: not allowed in <VirtualHost>; expected in server config",
+        "f:17: <Location> was not closed before </VirtualHost> at line 18",
+        "f:19: ProxyPass: balancer://nobody has no BalancerMember; expected at least one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Rubbish", "unknown directive Rubbish"),
+        ("<Rubbish>\n</Rubbish>", "unknown directive <Rubbish>"),
+        ("Location /a", "Location: it is a section, <Location ...>"),
+        ("<Timeout 5>\n</Timeout>", "Timeout: it is a directive and no section"),
+        (
+            "RewriteEngine On",
+            "RewriteEngine: a directive of mod_rewrite that is not supported here",
+        ),
+        (
+            "SSLCertificateFile x",
+            (
+                "SSLCertificateFile: a directive of mod_ssl that is not supported here; TLS is spoken"
+                ' by an endpoint string: Listen "ssl:443:privateKey=KEY:certKey=CERTIFICATE"'
+            ),
+        ),
+        (
+            "<FilesMatch x>\nRequire all denied\n</FilesMatch>",
+            (
+                "<FilesMatch>: a directive of core that is not supported here; write <LocationMatch>"
+                " with the end of the URL's path"
+            ),
+        ),
+        ("Header", "Header: takes 2 to 5 arguments"),
+        ("ServerName", "ServerName: takes one argument ([SCHEME://]NAME[:PORT]); 0 given"),
+        ("<VirtualHost>\n</VirtualHost>", "<VirtualHost>: takes at least one argument"),
+        ("<RequireAll>\n</RequireAll>", "<RequireAll>: not allowed in server config; expected in"),
+    ],
+)
+def test_what_is_not_in_the_table(line: str, message: str) -> None:
+    """Unknown, misspelled, or of a module whose work is not done here: never silence."""
+    (error,) = errors_of(line)
+    assert error.startswith(f"f:1: {message}")
+
+
+def test_errors_and_warnings_come_together() -> None:
+    problems = problems_of("ProxyPass /a/ scgi://localhost\nTimeout x")
+    assert [(each.line, each.is_error) for each in problems] == [(1, False), (2, True)]
+
+
+def test_no_listen() -> None:
+    """An error in a file."""
+    with pytest.raises(ConfigError, match=r"^f:1: no Listen: expected at least one"):
+        load_text("ProxyPass /a scgi://localhost", file_name="f")
+
+
+def test_the_same_listen_twice() -> None:
+    assert errors_of("Listen 80\nListen *:80") == [
+        "f:2: Listen: the same address is listened to at f:1 already"
+    ]
+
+
+def test_listen_forms() -> None:
+    """An endpoint string in quotes is one word, and left to Twisted."""
+    config = load('Listen "unix:/run/gw.sock:mode=660"\nListen 81 http')
+    assert config.listeners[:2] == (
+        Listener(Position("f", 1), endpoint="unix:/run/gw.sock:mode=660"),
+        Listener(Position("f", 2), "", 81),
+    )
+    assert "TLS is spoken by an endpoint string" in errors_of("Listen 443 https")[0]
+    assert "expected http" in errors_of("Listen 443 ftp")[0]
+
+
+def test_a_missing_closing_quote() -> None:
+    """Accepted, as in Apache, with a warning."""
+    assert notes_of('ServerName "a') == ["f:1: ServerName: the closing quote is missing"]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing.conf: No such file or directory"):
+        load_file(tmp_path / "nothing.conf")
+
+
+def test_files_are_shown_in_the_order_they_are_read(tmp_path: Path) -> None:
+    """With paths relative to the folder of the first file."""
+    write(tmp_path, "a.conf", "Timeout x\n")
+    main = write(tmp_path, "z.conf", "Timeout y\nInclude a.conf\nTimeout z\n")
+    with pytest.raises(ConfigError) as caught:
+        load_file(main)
+    assert [str(each) for each in caught.value.problems] == [
+        f"{main}:1: Timeout: expected a time such as 60, 500ms, 5s, 2min or 1h, got 'y'",
+        f"{main}:3: Timeout: expected a time such as 60, 500ms, 5s, 2min or 1h, got 'z'",
+        f"{tmp_path}/a.conf:1: Timeout: expected a time such as 60, 500ms, 5s, 2min or 1h, got 'x'",
+    ]
+
+
+def test_defines_and_environment() -> None:
+    config = load(
+        "ServerName ${NAME}\nServerAdmin ${WHO}", defines={"NAME": "a"}, environment={"WHO": "b"}
+    )
+    assert config.main.server.name == b"a"
+    assert config.main.server.admin == b"b"
+
+
+def test_options() -> None:
+    """The command line goes through the same table; positions name the option."""
+    config = load_options(["/a/ scgi://localhost:1/ timeout=500ms", "/b !"], ["8081", "[::1]:1"])
+    first, second = config.main.mounts
+    assert first.settings.timeout == 0.5
+    assert first.source == "--proxypass:1"
+    assert second.target is None
+    assert config.listeners == (
+        Listener(Position("--listen", 1), "", 8081),
+        Listener(Position("--listen", 2), "::1", 1),
+    )
+
+
+def test_options_default() -> None:
+    config = load_options(["/a scgi://localhost"])
+    assert config.listeners == (Listener(Position("--listen", 1), "127.0.0.1", 8080),)
+
+
+def test_options_endpoint_with_a_blank() -> None:
+    config = load_options(["/a scgi://localhost"], ["unix:/run/a b"])
+    assert config.listeners[0].endpoint == "unix:/run/a b"
+
+
+def test_wrong_options() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_options(["/a", "/b scgi://localhost tiemout=5"], ["x"])
+    assert [str(each) for each in caught.value.problems] == [
+        (
+            "--proxypass:1: ProxyPass: expected a path, and then URL or !, and then key=value,"
+            " nocanon or noquery"
+        ),
+        "--proxypass:2: ProxyPass: unknown worker parameter 'tiemout'; did you mean timeout?",
+        (
+            "--listen:1: Listen: no port in 'x'; expected PORT, ADDRESS:PORT, [IPv6-ADDRESS]:PORT, or"
+            ' an endpoint string in quotes such as "unix:/run/gateway.sock:mode=660"'
+        ),
+    ]
+    with pytest.raises(ConfigError, match="expected at least one: '/path/ scgi://host:port/'"):
+        load_options([])
+
+
+_NAMES = [row.name for row in DIRECTIVES.values() if not row.read_time]
+_WORDS = st.sampled_from(
+    [
+        "/a / !",
+        "On",
+        "Off",
+        "scgi://localhost:1/$1",
+        "balancer://b",
+        "unix:/a",
+        "scgi://b",
+        "proxy:scgi://h",
+        "^/(.*)$",
+        "(",
+        "~",
+        "*",
+        "5",
+        "5ms",
+        "-1",
+        "timeout=5",
+        "lbmethod=x",
+        "a=",
+        "=",
+        "env=A",
+        "%{A}e",
+        "all",
+        "granted",
+        "not",
+        "user",
+        "from",
+        "10.1",
+        "basic",
+        "404",
+        '"',
+        "\\",
+        "default",
+        "<",
+        ">",
+        "é",
+        "always",
+        "set",
+        "X-A",
+    ]
+)
+_LINES = st.builds(
+    lambda name, words: " ".join([name, *words]), st.sampled_from(_NAMES), st.lists(_WORDS)
+)
+_SECTIONS = st.builds(
+    lambda name, words, lines: "\n".join([f"<{name} {' '.join(words)}>", *lines, f"</{name}>"]),
+    st.sampled_from(_NAMES),
+    st.lists(_WORDS, max_size=2),
+    st.lists(_LINES, max_size=3),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(_LINES, _SECTIONS), max_size=5).map("\n".join))
+def test_any_directives_load_or_are_told(text: str) -> None:
+    """Nothing but ConfigError, whatever is written where."""
+    try:
+        load(text)
+    except ConfigError as error:
+        lines = text.count("\n") + 2  # A backslash at the end takes the Listen line too.
+        for problem in error.problems:
+            assert 1 <= problem.line <= lines
+            assert problem.message
