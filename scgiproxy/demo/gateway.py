@@ -20,17 +20,13 @@ class RedirectPage(Page):
     """
 
     def render_GET(self, request: Request) -> bytes:
-        request.responseHeaders.setRawHeaders(
-            b"Location", [root_path(request) + b"redirected?by=the+application"]
-        )
-        return html(
-            request,
-            "Not redirected",
-            tags.p(
-                "This answer has status 200 and a Location. A gateway with ",
-                tags.code("ProxySCGIInternalRedirect On"),
-                " does not show it but goes to the other page itself; yours passed it on.",
-            ),
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"Location", [root_path(request) + b"redirected?by=the+application"])
+        # Few headers: those of the first answer are carried over into the last.
+        headers.setRawHeaders(b"Content-Type", [b"text/plain; charset=utf-8"])
+        return (
+            b"This answer has status 200 and a Location. A gateway with ProxySCGIInternalRedirect On"
+            b" goes to that page itself; this one has passed the answer on.\n"
         )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import Request, UnsupportedMethod
 from twisted.web.template import Flattenable, Tag, flatten, tags
 
 STYLE = files("scgiproxy.demo").joinpath("style.css").read_text("utf-8")
@@ -38,7 +38,12 @@ class Page(Resource):
     def render(self, request: Request) -> bytes | int:
         if request.postpath:
             return not_found(request)
-        answer: bytes | int = super().render(request)  # type: ignore[no-untyped-call]
+        try:
+            answer: bytes | int = super().render(request)  # type: ignore[no-untyped-call]
+        except UnsupportedMethod as error:
+            methods = b", ".join(sorted(error.allowedMethods))
+            request.responseHeaders.setRawHeaders(b"Allow", [methods])
+            return refusal(request, 405, "This page knows ", tags.code(shown(methods)), ".")
         return answer
 
 

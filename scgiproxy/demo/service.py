@@ -1,4 +1,5 @@
-"""The demo as a service: an SCGI server on a UNIX socket in a private temporary folder."""
+"""The demo as a service: an SCGI server on a UNIX socket in a private temporary folder, and a
+gateway before it."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from scgiproxy.config.load import load_text
 from scgiproxy.demo.resource import NUMBERS, PICTURE, build_demo
+from scgiproxy.errors import ConfigError
+from scgiproxy.service.root import GatewayService
 from scgiproxy.wire.server import ScgiServerFactory
 
 DEMO_CONFIG = """\
@@ -21,7 +25,7 @@ XSendFilePath "${FILES}"
 
 ProxyPass "/" "unix:${SOCKET}|scgi://demo/" pathinfo=on
 """
-"""What the gateway needs to serve the demo; `DemoService.configuration` fills it in."""
+"""What the gateway needs to serve the demo; `ApplicationService` fills it in."""
 
 MAX_BODY = 1 << 30
 """The gateway's own limit (LimitRequestBody) is the same."""
@@ -53,22 +57,16 @@ def write_files(folder: Path) -> None:
     (folder / NUMBERS).write_text(lines, "ascii")
 
 
-class DemoService(Service):
-    """Serves the demo over SCGI while it runs::
-
-        demo = DemoService(reactor)
-        demo.setServiceParent(application)
-        # and a gateway that reads demo.configuration
+class ApplicationService(Service):
+    """Serves the demo over SCGI on a UNIX socket while it runs.
 
     - `reactor`: provides `IReactorUNIX` and `IReactorTime`.
-    - `listen`: where the gateway is to listen, for `configuration`.
+    - `listen`: where the gateway listens, for `configuration`.
 
     The folder (mode 0700) is made at once, so that a configuration can name what is in it, and is
     removed when the service stops, or with the process if it was never started. Raises OSError if
     there is no place for it.
     """
-
-    name = "demo"
 
     def __init__(self, reactor: Any, listen: str = "127.0.0.1:8080") -> None:
         self._reactor = reactor
@@ -76,9 +74,9 @@ class DemoService(Service):
         self.files = Path(self._folder.name, "files")
         self.socket = Path(self._folder.name, "demo.sock")
         self.files.mkdir(mode=0o700)
-        self.configuration = Template(DEMO_CONFIG).substitute(
-            LISTEN=listen, FILES=self.files, SOCKET=self.socket
-        )
+        self.defines = {"LISTEN": listen, "FILES": str(self.files), "SOCKET": str(self.socket)}
+        """What `DEMO_CONFIG` leaves open."""
+        self.configuration = Template(DEMO_CONFIG).substitute(self.defines)
         self._factory: ScgiServerFactory | None = None
         self._port: Any = None
 
@@ -98,9 +96,30 @@ class DemoService(Service):
         port, self._port = self._port, None
         if self._factory is not None:
             self._factory.abort_connections()
-        stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
-        return stopped.addBoth(self._remove)
+        stopped: Deferred[None] = (
+            succeed(None) if port is None else maybeDeferred(port.stopListening)
+        )
+        return stopped.addBoth(lambda result: (self.discard(), result)[1])
 
-    def _remove(self, result: Any) -> Any:
+    def discard(self) -> None:
+        """Remove the folder of a service that will not run."""
         self._folder.cleanup()
-        return result
+
+
+class DemoService(MultiService):
+    """The demo and a gateway before it: all of ``twistd scgiproxy --demo``.
+
+    `listen` is one word of a Listen directive. Raises `errors.ConfigError` if it is none.
+    """
+
+    def __init__(self, reactor: Any, listen: str = "127.0.0.1:8080") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.application = ApplicationService(reactor, listen)
+        self.application.setServiceParent(self)  # type: ignore[no-untyped-call]
+        try:
+            config = load_text(DEMO_CONFIG, file_name="demo", defines=self.application.defines)
+        except ConfigError:
+            self.application.discard()
+            raise
+        self.gateway = GatewayService(config, reactor)
+        self.gateway.setServiceParent(self)  # type: ignore[no-untyped-call]

@@ -88,10 +88,10 @@ class Gateway:
         """The gateway closes its side."""
         self.channel.connectionLost(Failure(ConnectionDone()))
 
-    def answer(self) -> tuple[ResponseHead, bytes]:
+    def answer(self, *, head_only: bool = False) -> tuple[ResponseHead, bytes]:
         """What the server has answered, complete; then the connection is over."""
         assert self.transport.disconnecting, "the server has not closed"
-        parser = ResponseParser()
+        parser = ResponseParser(body_expected=not head_only)
         head, *pieces = parser.feed(self.transport.value()) + parser.eof()
         assert isinstance(head, ResponseHead)
         body = b"".join(piece for piece in pieces if piece is not END)
