@@ -76,6 +76,7 @@ class ScgiChannel(Protocol, TimeoutMixin):
         self._output: deque[bytes | memoryview] = deque()
         self._paused = False
         self._push_producer: IPushProducer | None = None
+        self._producer_paused = False
         self._pull_producer: IPullProducer | None = None
         self._pull_call: IDelayedCall | None = None
 
@@ -233,6 +234,7 @@ class ScgiChannel(Protocol, TimeoutMixin):
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if streaming:
             self._push_producer = producer
+            self._producer_paused = self._paused
             if self._paused:
                 producer.pauseProducing()
         else:
@@ -249,7 +251,8 @@ class ScgiChannel(Protocol, TimeoutMixin):
         """The transport's buffer is full."""
         self._paused = True
         self.setTimeout(self.site.timeOut)  # type: ignore[no-untyped-call]
-        if self._push_producer is not None:
+        if self._push_producer is not None and not self._producer_paused:
+            self._producer_paused = True
             self._push_producer.pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -261,7 +264,8 @@ class ScgiChannel(Protocol, TimeoutMixin):
             return
         if self.phase is ChannelPhase.FLUSH:
             self._close_if_flushed()
-        elif self._push_producer is not None:
+        elif self._push_producer is not None and self._producer_paused:
+            self._producer_paused = False
             self._push_producer.resumeProducing()
         elif self._pull_producer is not None:
             self._schedule_pull()
