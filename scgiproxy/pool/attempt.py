@@ -86,6 +86,7 @@ class Dispatch:
         "backend",
         "blocked",
         "deadline",
+        "gives_up",
         "queued_at",
         "reasons",
         "stage",
@@ -105,6 +106,7 @@ class Dispatch:
         self.backend: Backend | None = None
         self.blocked = Blocked.NONE
         self.deadline = inf
+        self.gives_up = inf
         self.queued_at = 0.0
         self.stage = Stage.CHOOSING
         self.tried: tuple[Backend, ...] = ()
@@ -123,6 +125,8 @@ class Dispatch:
             return
         if stage is Stage.QUEUED:
             self._pool.leave(self)
+            # The first in the queue looks out for retries that come due; now it is another.
+            self._pool.drain()
         elif stage is Stage.RESOLVING:
             self._stop_resolving()
         elif stage is Stage.DIALLING and self._dialling is not None:

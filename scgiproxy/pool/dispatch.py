@@ -87,7 +87,8 @@ class Pool:
         dispatch = Dispatch(self, call)
         call.dispatch = dispatch
         single = self._single
-        if single is not None and not single.disabled and single.limit is None:
+        if single is not None and not (single.disabled or single.full()):
+            # A queue here would mean that there is no free place.
             dispatch.begin(self.routes[single])
         elif self._queue and not self._has_free():
             self._enqueue(dispatch, Blocked.FULL, self.clock.seconds())
@@ -130,13 +131,13 @@ class Pool:
             self.dialer.wheel.forget(dispatch)
 
     def waited(self, dispatch: Dispatch) -> None:
-        """The deadline of one in the queue has passed."""
-        if dispatch.blocked is Blocked.NONE:
-            # A retry may be due now; else `wait` is over, or goes on.
+        """The deadline of one in the queue has passed: a retry is due, or its patience is over."""
+        if dispatch.blocked is Blocked.NONE or self.clock.seconds() < dispatch.gives_up:
             self.offer(dispatch)
             return
         self.leave(dispatch)
         dispatch.fail(self._queue_timeout(dispatch))
+        self.drain()
 
     def drain(self) -> None:
         """Something has changed for the better: serve who can be served, first come first."""
@@ -184,15 +185,13 @@ class Pool:
             dispatch.stage = Stage.QUEUED
             dispatch.queued_at = now
             self._queue[dispatch] = None
-        elif dispatch.blocked is Blocked.FULL is blocked:
-            return
         dispatch.blocked = blocked
-        since = dispatch.queued_at
+        patience = self._wait
         if blocked is Blocked.FULL:
-            dispatch.deadline = since + self._selection.patience(now, dispatch.tried)
-        else:
-            next_retry = self._selection.next_retry(dispatch.tried)
-            dispatch.deadline = min(since + self._wait, next_retry)
+            patience = self._selection.patience(now, dispatch.tried)
+        dispatch.gives_up = dispatch.queued_at + patience
+        next_retry = self._selection.next_retry(now, dispatch.tried)
+        dispatch.deadline = min(dispatch.gives_up, next_retry)
         self.dialer.wheel.watch(dispatch)
 
     def _queue_timeout(self, dispatch: Dispatch) -> BackendError:

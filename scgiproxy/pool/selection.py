@@ -68,13 +68,14 @@ class Selection:
         ]
         return max(waits, default=0.0)
 
-    def next_retry(self, tried: Collection[Backend]) -> float:
-        """When the first failed member is due; infinite if none has failed."""
+    def next_retry(self, now: float, tried: Collection[Backend]) -> float:
+        """When the next failed member comes due; infinite if none will."""
         return min(
             (
                 member.down_until
                 for member in self._members
                 if member.condition is Condition.DOWN
+                and member.down_until > now
                 and not member.disabled
                 and member not in tried
             ),

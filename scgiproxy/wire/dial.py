@@ -133,14 +133,14 @@ def _connected(
         raise
     if protocol is None:
         connection = BackendConnection(skt, BareProtocol(), reactor, address)
-        connection.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        connection.connectionLost(Failure(ConnectionDone()))
         return connection
     connection = BackendConnection(skt, protocol, reactor, address)
     reactor.addReader(connection)
     try:
         protocol.makeConnection(connection)
     except Exception:
-        failure = Failure()  # type: ignore[no-untyped-call]
+        failure = Failure()
         _log.failure("{protocol!r} cannot take its connection", failure, protocol=protocol)
         connection.connectionLost(failure)
     return connection
@@ -239,7 +239,7 @@ class _Attempt:
     def _fail(self, error: ConnectFailed) -> None:
         if self._end():
             self._close()
-            self._factory.clientConnectionFailed(self, Failure(error))  # type: ignore[no-untyped-call]
+            self._factory.clientConnectionFailed(self, Failure(error))
 
     def _close(self) -> None:
         if self._socket is not None:

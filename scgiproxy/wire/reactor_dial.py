@@ -74,7 +74,7 @@ class ReactorDial(ClientFactory):
         if self._state == "connecting":
             self._state = "ended"
             error = translate(reason.value, self._address, self._timeout)
-            self._factory.clientConnectionFailed(self, Failure(error))  # type: ignore[no-untyped-call]
+            self._factory.clientConnectionFailed(self, Failure(error))
 
     def stopConnecting(self) -> None:
         if self._state == "connecting":

@@ -84,7 +84,7 @@ class BackendConnection(Connection):
 
     def disconnect(self) -> None:
         """`loseConnection`, as a connector calls it."""
-        self.loseConnection()  # type: ignore[no-untyped-call]
+        self.loseConnection()
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class BackendConnection(Connection):
         if self._write_broken:
             self.reactor.removeWriter(self)
             return CONNECTION_DONE if self.disconnecting else None
-        result = FileDescriptor.doWrite(self)  # type: ignore[no-untyped-call]
+        result = FileDescriptor.doWrite(self)
         if isinstance(result, ConnectionLost) and not self.disconnecting:
             self._break_write()
             return None

@@ -264,6 +264,17 @@ class TestQueue:
         second.dispatch.cancel()
         assert first.dispatch.backend is scene.backends[1]
 
+    def test_a_retry_that_comes_due_ends_the_wait(self) -> None:
+        """Waiting for a place at one member, while a better one comes back."""
+        scene = Scene(S(retry=2.0), S(max_connections=1, lbset=1), force_recovery=False)
+        scene.call()
+        scene.fail()
+        waiting, behind = scene.call(), scene.call()
+        assert waiting.dispatch.stage is Stage.QUEUED
+        waiting.dispatch.cancel()
+        scene.clock.advance(2.2)
+        assert behind.dispatch.backend is scene.backends[0]
+
     def test_a_timeout_in_the_queue_after_a_failure_has_both_reasons(self) -> None:
         scene = Scene(S(), S(max_connections=1, acquire=1.0))
         calls = [scene.call() for _ in range(3)]

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 from scgiproxy.errors import BackendBusy, BadResponse, ConnectFailed
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
 from scgiproxy.pool.attempt import Stage
+from scgiproxy.pool.backend import Backend
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Call, Scene
 from tests.pool.test_resolve import Names
@@ -29,6 +30,10 @@ SETTINGS = st.builds(
     disabled=st.sampled_from([False, False, False, True]),
 )
 HOLDING = (Stage.RESOLVING, Stage.DIALLING, Stage.CONNECTED)
+
+
+def rank(backend: Backend) -> tuple[int, bool]:
+    return backend.settings.lbset, backend.settings.standby
 
 
 class Leases(RuleBasedStateMachine):
@@ -128,17 +133,19 @@ class Leases(RuleBasedStateMachine):
         queued = [call for call in self.calls if call.dispatch.stage is Stage.QUEUED]
         assert len(queued) == len(self.scene.pool._queue)
         for call in queued:
-            for backend in self.scene.backends:
-                if backend.usable(now) and backend not in call.dispatch.tried:
+            open_to_it = [
+                backend
+                for backend in self.scene.backends
+                if backend.usable(now) and backend not in call.dispatch.tried
+            ]
+            for backend in open_to_it:
+                assert (
+                    backend.full()
                     # A retry that has just come due is seen at the next tick.
-                    assert (
-                        backend.full()
-                        or backend.down_until >= now - 0.125
-                        or any(
-                            other.settings.lbset <= backend.settings.lbset and other.full()
-                            for other in self.scene.backends
-                        )
-                    )
+                    or 0 < backend.down_until >= now - 0.125
+                    # One of a better set or class is waited for.
+                    or any(rank(other) < rank(backend) and other.full() for other in open_to_it)
+                )
 
     def teardown(self) -> None:
         """When all have left, nothing is left of them."""

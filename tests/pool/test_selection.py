@@ -87,8 +87,10 @@ def test_without_force_members_stay_in_error_until_their_retry() -> None:
     of = selection(S(retry=2.0), S(retry=3.0))
     break_down(of, "a", "b")
     assert of.choose(1.9) is Blocked.NONE
-    assert of.next_retry(()) == 2.0
-    assert of.next_retry((member(of, "a"),)) == 3.0
+    assert of.next_retry(1.9, ()) == 2.0
+    assert of.next_retry(1.9, (member(of, "a"),)) == 3.0
+    assert of.next_retry(2.0, ()) == 3.0
+    assert of.next_retry(3.0, ()) == float("inf")
     assert order(of, 1, 2.0) == "a"
 
 

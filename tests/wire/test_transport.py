@@ -31,7 +31,10 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 @pytest.fixture(params=[tcp_pair, socket.socketpair], ids=["tcp", "unix"])
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends, with buffers that BIG does not fit into."""
     ours, theirs = request.param()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     ours.setblocking(False)
     theirs.setblocking(False)
     yield ours, theirs
