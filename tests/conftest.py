@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 
+import hypothesis  # noqa: F401  before gc.freeze(): it looks at who refers to what
 import pytest
 from twisted.internet.base import DelayedCall
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher

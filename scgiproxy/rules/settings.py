@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from scgiproxy.rules.access import Requirement
 from scgiproxy.rules.environment import EnvironmentRule, effective_rules
@@ -101,7 +102,7 @@ class AccessLog:
     """CustomLog: a file and a format, `common` or `combined`."""
 
     path: str
-    format: str = "combined"
+    format: Literal["common", "combined"] = "combined"
 
 
 @dataclass(frozen=True, slots=True)

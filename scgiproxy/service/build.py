@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from twisted.internet.protocol import Factory
 from twisted.plugin import getPlugins
 from twisted.web.resource import IResource
 
 import twisted.plugins
 from scgiproxy import __version__
 from scgiproxy.config.merge import merge
-from scgiproxy.config.model import Config, VirtualHost
+from scgiproxy.config.model import Config, Position, VirtualHost
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.message.backend_url import BackendUrl
@@ -59,7 +58,7 @@ class GatewayParts:
         if self._problems:
             raise ConfigError(self._problems)
 
-    def make_site(self, secure: bool) -> Factory:
+    def make_site(self, secure: bool) -> GatewaySite:
         """The factory of one listener."""
         site = GatewaySite(
             self.hosts,
@@ -78,10 +77,12 @@ class GatewayParts:
     # -- virtual hosts -------------------------------------------------------------------------
 
     def _host(self, host: VirtualHost) -> VirtualHostResource:
-        location_mounts = [
-            section.values["proxy"]
-            for section in host.sections
-            if section.values.get("proxy") is not None
+        # ProxyPass in a section, and SetHandler "proxy:URL".
+        section_mounts = [
+            value
+            for values in (host.base, *(section.values for section in host.sections))
+            for key in ("proxy", "handler")
+            if isinstance(value := values.get(key), Mount)
         ]
         server = host.server
         timeout = server.proxy_timeout or server.timeout
@@ -93,14 +94,14 @@ class GatewayParts:
                 clock=self.reactor,
                 timeout=timeout,
             )
-            for mount in (*host.mounts, *location_mounts)
+            for mount in (*host.mounts, *section_mounts)
             if mount.target is not None
         }
         return VirtualHostResource(
             server,
             sections=SectionTable(host.base, host.sections, merge),
             base_settings=merge([host.base]),
-            maps_in_locations=bool(location_mounts),
+            maps_in_locations=bool(section_mounts),
             mounts=host.mounts,
             aliases=host.aliases,
             resources=resources,
@@ -119,12 +120,13 @@ class GatewayParts:
 
     def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
         found: dict[str, IResource] = {}
-        base = host.base.get("handler")
-        wanted = {base: host.position} if base else {}
-        for section in host.sections:
-            name = section.values.get("handler")
-            if name:
-                wanted.setdefault(name, section.position)
+        wanted: dict[str, Position] = {}
+        places = [(host.base, host.position)]
+        places += [(section.values, section.position) for section in host.sections]
+        for values, position in places:
+            name = values.get("handler")
+            if isinstance(name, str):
+                wanted.setdefault(name, position)
         if not wanted:
             return found
         # Looked up only when a configuration names one: it imports every plugin file.

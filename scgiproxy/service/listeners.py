@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,7 +33,7 @@ class ListenerService(Service):
     def __init__(
         self,
         listeners: Sequence[Listener],
-        make_site: Callable[[bool], Factory],
+        make_site: Callable[[bool], Any],
         reactor: Any,
     ) -> None:
         self._listeners = tuple(listeners)
@@ -47,7 +46,7 @@ class ListenerService(Service):
         self._bind()
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._bind()
 
     def _bind(self) -> None:
@@ -89,7 +88,7 @@ class ListenerService(Service):
         self.log.info("listening on {address}", address=port.getHost())
 
     def stopService(self) -> Deferred[Any]:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._bound = False
         ports, self.ports = self.ports, []
         return DeferredList([_as_deferred(port.stopListening()) for port in ports])

@@ -24,20 +24,20 @@ class GatewayService(MultiService):
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.parts = GatewayParts(config, reactor)
         self.listeners = ListenerService(config.listeners, self.parts.make_site, reactor)
-        self.listeners.setServiceParent(self)
+        self.listeners.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         self.parts.resolver.start()
         for note in self.parts.config.notes:
             self.log.info("{note}", note=note)
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Stop listening, close what is idle; a running answer ends its connection."""
-        stopped: Deferred[Any] = super().stopService()
+        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         for site in self.parts.sites:
             for channel in list(site.channels):
                 channel.shut_down()

@@ -37,6 +37,7 @@ from scgiproxy.errors import (
 )
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
+from scgiproxy.message.headers import HeaderList
 from scgiproxy.web.address import ConnectionEnd
 
 if TYPE_CHECKING:
@@ -214,6 +215,8 @@ class HttpChannel(Protocol):
         try:
             if len(method) + len(self._target) + len(protocol) + 2 > self.limits.line:
                 raise self._line_too_long()
+            if len({name for name, _ in headers}) < len(headers):
+                self._check_repeated(headers)
             framing = check_request_head(method, protocol, headers)
         except ClientError as error:
             self._refuse(error, method)
@@ -230,6 +233,16 @@ class HttpChannel(Protocol):
         if not request.keep_alive and not has_body:
             self._accepting = False
         self._enqueue(request)
+
+    def _check_repeated(self, headers: HeaderList) -> None:
+        """Repeated fields become one: it is bounded as if it had come as one."""
+        sizes: dict[bytes, int] = {}
+        for name, value in headers:
+            sizes[name] = sizes.get(name, len(name)) + len(value) + 2
+        if max(sizes.values()) > self.limits.field_size:
+            raise HeadersTooLarge(
+                f"a repeated header field is over {self.limits.field_size} bytes in all"
+            )
 
     def _make_request(
         self, method: bytes, protocol: bytes, framing: RequestFraming
@@ -297,7 +310,7 @@ class HttpChannel(Protocol):
         else:
             self._line_size += len(data)
         if not self._line_ended:
-            if self._line_size > limits.line:
+            if self._line_size > limits.line + 1:
                 self._refuse(self._line_too_long())
         elif self._line_size > limits.field_size + 1:
             self._refuse(HeadersTooLarge(f"a header field is over {limits.field_size} bytes"))
