@@ -9,9 +9,10 @@ from importlib.resources import files
 from urllib.parse import quote_from_bytes
 
 from twisted.python.failure import Failure
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http import RESPONSES
 from twisted.web.resource import Resource
-from twisted.web.server import Request, UnsupportedMethod
+from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, flatten, tags
 
 STYLE = files("scgiproxy.demo").joinpath("style.css").read_text("utf-8")

@@ -99,7 +99,11 @@ class ApplicationService(Service):
         stopped: Deferred[None] = (
             succeed(None) if port is None else maybeDeferred(port.stopListening)
         )
-        return stopped.addBoth(lambda result: (self.discard(), result)[1])
+        return stopped.addBoth(self._discard_after)
+
+    def _discard_after(self, result: Any) -> Any:
+        self.discard()
+        return result
 
     def discard(self) -> None:
         """Remove the folder of a service that will not run."""
