@@ -7,6 +7,9 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+# No test here needs it; but its pytest plugin imports it at the end of a run, and that warns, which
+# is an error there, about what trio registers with it.
+import hypothesis  # noqa: F401
 import pytest
 
 from tests.e2e.gateway import Gateway, GatewayProcess

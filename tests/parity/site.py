@@ -50,6 +50,11 @@ LogLevel info
 SERVERS = {
     # Every case in a virtual host of its own.
     "hosts": "",
+    "handler": """\
+<Location "/sh">
+    SetHandler "proxy:scgi://${BACKEND}"
+</Location>
+""",
     "limits": """\
 LimitRequestLine 200
 LimitRequestFields 10

@@ -258,11 +258,7 @@ CASES = (
         request=get("/plain.txt"),
         config="SetEnv no-proxy 1\n" + _REVERSED,
     ),
-    Case(
-        name="map-set-handler",
-        request=get("/sh/a%20b"),
-        config='<Location "/sh">\nSetHandler "proxy:scgi://${BACKEND}"\n</Location>',
-    ),
+    Case(name="map-set-handler", request=get("/sh/a%20b"), config="", server="handler"),
     Case(name="map-absolute-form", request=get("http://@HOST@:@PORT@/abs?x=1"), config=_REVERSED),
     Case(
         name="map-star",
