@@ -157,6 +157,8 @@ class _Host:
             draft.used = True
         with_members = [draft for draft in drafts if draft.members]
         if not with_members:
+            if "balancermember" in self._draft.failed:
+                return name, {}
             self._draft.problems.error(
                 used.position,
                 f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one",
@@ -239,7 +241,11 @@ def _check_users(draft: ConfigurationDraft, host: VirtualHost) -> None:
     """A rule about users needs to know how to ask for one."""
     everywhere = [host.base, *(section.values for section in host.sections)]
     given = {name for values in everywhere for name in values}
-    missing = [words for part, words in AUTH_PARTS.items() if part not in given]
+    missing = [
+        name
+        for part, name in AUTH_PARTS.items()
+        if part not in given and name.lower() not in draft.failed
+    ]
     if not missing:
         return
     for section in host.sections:

@@ -29,8 +29,8 @@ _COMPUTED = frozenset(
         "SERVER_PROTOCOL",
         "SERVER_SOFTWARE",
         "SERVER_ADMIN",
+        "SERVER_SIGNATURE",
         "REMOTE_ADDR",
-        "REMOTE_PORT",
         "DOCUMENT_ROOT",
     }
 )
@@ -43,6 +43,8 @@ def _check_name(place: Place, directive: str, name: str) -> None:
         raise ValueError(f"{name} is part of the protocol and cannot be set")
     if name in _COMPUTED:
         place.warn(f"{directive}: {name} does nothing: the gateway computes it for each request")
+    if name == "GATEWAY_INTERFACE":
+        place.warn(f"{directive}: {name} does nothing: it is not sent (nor is it by Apache)")
 
 
 def _read_set(place: Place, words: list[str]) -> tuple[EnvironmentRule, ...]:

@@ -113,7 +113,7 @@ class _Loading:
             nodes,
             Place(Context.SERVER, self._draft, main, main.base, self._start, self._apply_all),
         )
-        if not self._draft.listeners and not self.problems.error_count:
+        if not self._draft.listeners and "listen" not in self._draft.failed:
             self.problems.error(
                 self._start, "no Listen: expected at least one, such as Listen 127.0.0.1:8080"
             )
@@ -126,6 +126,7 @@ class _Loading:
                 self._apply(node, place)
             except ValueError as error:
                 self.problems.error(node.position, f"{_shown(node)}: {error}")
+                self._draft.failed.add(node.name.lower())
 
     def _apply(self, node: Node, place: Place) -> None:
         row = DIRECTIVES.get(node.name.lower())

@@ -32,7 +32,8 @@ class Section:
 
     `pattern` is a literal prefix, or a compiled expression (LocationMatch, ``~``, and wildcards,
     which are translated when loaded). `values` has only what the section says, by the field names
-    of `rules.settings.Settings`.
+    of `rules.settings.Settings`, and those of the parts of a field that `config.merge` puts
+    together.
     """
 
     kind: SectionKind
@@ -75,6 +76,29 @@ class VirtualHost:
     mounts: tuple[Mount, ...] = ()
     aliases: tuple[Alias, ...] = ()
 
+    @property
+    def section_mounts(self) -> tuple[Mount, ...]:
+        """The mounts that ``Settings.proxy`` may name: ProxyPass in a Location, and SetHandler
+        ``proxy:URL`` anywhere. Their targets may be None (``!``)."""
+        return tuple(
+            value
+            for values in (self.base, *(section.values for section in self.sections))
+            for value in (values.get("proxy"), values.get("handler"))
+            if isinstance(value, Mount)
+        )
+
+    @property
+    def handlers(self) -> Mapping[str, Position]:
+        """The plugins that ``Settings.handler`` may name, and where each was named first."""
+        places = [(self.base, self.position)]
+        places += ((section.values, section.position) for section in self.sections)
+        found: dict[str, Position] = {}
+        for values, position in places:
+            name = values.get("handler")
+            if isinstance(name, str):
+                found.setdefault(name, position)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -100,7 +124,11 @@ class Balancer:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration that loaded without an error. `notes` are warnings and remarks."""
+    """A whole configuration that loaded without an error. `notes` are warnings and remarks.
+
+    The key of a balancer is what `BackendUrl.balancer` of a mount says: its name, or, where virtual
+    hosts have balancers of one name, ``NAME@FILE:LINE``.
+    """
 
     listeners: tuple[Listener, ...]
     main: VirtualHost

@@ -101,6 +101,8 @@ class ConfigurationDraft:
     listeners: list[Listener] = field(default_factory=list)
     virtual_hosts: list[HostDraft] = field(default_factory=list)
     log_formats: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    """Directives of which a line could not be used: what is missing then is no news."""
     serial: int = 0
 
     def next_serial(self) -> int:

@@ -120,3 +120,9 @@ def test_a_user_file_that_is_a_folder(tmp_path: Path) -> None:
 def test_host_names_are_not_looked_up() -> None:
     (note,) = notes_of(_inside("Deny from bad.example 10.1"))
     assert "Deny: host names are not looked up" in note
+
+
+def test_a_user_file_that_cannot_be_read_is_not_missing_too() -> None:
+    text = "AuthType Basic\nAuthName r\nAuthUserFile /nowhere\nRequire valid-user"
+    (error,) = errors_of(_inside(text))
+    assert error.startswith("f:4: AuthUserFile: cannot read '/nowhere'")

@@ -13,7 +13,8 @@ from scgiproxy.config.model import Config
 from scgiproxy.config.table import Context, Directive
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import AccessLog, BasicAuth, ServerSettings, Settings
-from tests.config.examples import EXAMPLES, Example
+from tests.config.examples import EXAMPLES
+from tests.config.examples.base import Example
 from tests.config.loading import load, notes_of, problems_of
 
 ENVIRONMENT = {"HOME": "/home/me", "LANG": "C"}

@@ -15,6 +15,7 @@ from tests.config.loading import errors_of, load, notes_of
         ("SetEnv no-proxy 1", "SetEnv: no-proxy does nothing here; expected SetEnvIf"),
         ("PassEnv NOTHING", "PassEnv: NOTHING is not in the gateway's environment"),
         ("SetEnvIf Host . SERVER_NAME=x", "SetEnvIf: SERVER_NAME does nothing"),
+        ("SetEnv GATEWAY_INTERFACE CGI/1.1", "SetEnv: GATEWAY_INTERFACE does nothing: it is not"),
     ],
 )
 def test_what_does_nothing(line: str, message: str) -> None:

@@ -12,166 +12,7 @@ from scgiproxy.config.directives import DIRECTIVES
 from scgiproxy.config.load import load_file, load_options, load_text
 from scgiproxy.config.model import Listener, Position
 from scgiproxy.errors import ConfigError
-from scgiproxy.message.backend_url import TcpAddress, UnixAddress
 from tests.config.loading import errors_of, load, notes_of, problems_of, write
-
-DOCUMENT_EXAMPLES = """
-ProxyPass /scgi-bin/ scgi://localhost:4000/
-ProxyPass "/balanced/" "balancer://somecluster/"
-<Proxy "balancer://somecluster">
-    BalancerMember "scgi://localhost:4000"
-    BalancerMember "scgi://localhost:4001"
-</Proxy>
-ProxySCGIInternalRedirect Off
-# Django and some other frameworks will fully qualify "local URLs"
-# set by the application, so an alternate header must be used.
-<Location /django-app/>
-    ProxySCGIInternalRedirect X-Location
-</Location>
-# Use the default header (X-Sendfile)
-ProxySCGISendfile On
-# Use a different header
-ProxySCGISendfile X-Send-Static
-SetEnvIf Request_URI . proxy-scgi-pathinfo
-"""
-
-
-def test_the_documents_examples() -> None:
-    """Every example of the page of mod_proxy_scgi, without a note."""
-    config = load(DOCUMENT_EXAMPLES)
-    assert config.notes == ()
-    simple, balanced = config.main.mounts
-    assert simple.pattern == b"/scgi-bin/"
-    assert simple.target is not None
-    assert simple.target.address == TcpAddress("localhost", 4000)
-    assert balanced.target is not None
-    assert balanced.target.balancer == "somecluster"
-    members = config.balancers["somecluster"].members
-    assert [member.url.label for member in members] == [
-        "scgi://localhost:4000",
-        "scgi://localhost:4001",
-    ]
-    assert config.main.base["sendfile"] == b"x-send-static"
-    assert config.main.sections[-1].values == {"internal_redirect": b"x-location"}
-
-
-def test_a_virtual_host_as_found_in_the_wild(tmp_path: Path) -> None:
-    """A whole block runs; what does nothing is noted once, at its first line."""
-    path = write(
-        tmp_path,
-        "site.conf",
-        """
-        Listen 80
-        ServerSignature Off
-        <VirtualHost *:80>
-            ServerName www.example.com
-            ServerAlias example.com *.example.com
-            ServerAdmin webmaster@localhost
-            DocumentRoot ${ROOT}
-            DirectoryIndex index.html
-            ServerSignature On
-            AddDefaultCharset utf-8
-            TimeOut 600
-            <Directory />
-                Options FollowSymLinks
-                AllowOverride None
-            </Directory>
-            <Directory ${ROOT}/>
-                Options -Indexes +FollowSymLinks
-                AllowOverride All
-                Order allow,deny
-                allow from all
-                Require all granted
-            </Directory>
-            <IfModule mod_rewrite.c>
-                RewriteEngine On
-            </IfModule>
-            ProxyPreserveHost On
-            ProxyPassMatch "/css|js|images(.*)" !
-            ProxyPass /RPC2 unix:/run/rt.sock|scgi://127.0.0.1
-            ProxyPassMatch ^/(.*)$ "scgi://127.0.0.1:20477"
-            LogLevel warn
-            ErrorLog ${APACHE_LOG_DIR}/error.log
-            CustomLog ${APACHE_LOG_DIR}/access.log combined
-        </VirtualHost>
-        """,
-    )
-    defines = {"APACHE_LOG_DIR": str(tmp_path), "ROOT": str(tmp_path)}
-    config = load_file(path, defines=defines, environment={})
-    (host,) = config.virtual_hosts
-    assert host.server.timeout == 600
-    assert host.server.document_root == str(tmp_path)
-    assert [mount.target and mount.target.address for mount in host.mounts] == [
-        None,
-        UnixAddress("/run/rt.sock"),
-        TcpAddress("127.0.0.1", 20477),
-    ]
-    told = [(note.line, note.message.split()[0]) for note in config.notes]
-    assert told == [
-        (3, "ServerSignature"),
-        (9, "DirectoryIndex"),
-        (11, "AddDefaultCharset"),
-        (14, "Options"),
-        (15, "AllowOverride"),
-        (24, "<IfModule"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "pattern", "address", "path", "path_info", "notes"),
-    [
-        (
-            "ProxyPass /RPC2 unix:/run/rt.sock|scgi://127.0.0.1",
-            b"/RPC2",
-            UnixAddress("/run/rt.sock"),
-            b"",
-            None,
-            0,
-        ),
-        (
-            "ProxyPass /RPC2 scgi:///run/rt.sock",
-            b"/RPC2",
-            UnixAddress("/run/rt.sock"),
-            b"",
-            None,
-            1,
-        ),
-        ("ProxyPass / scgi:///run/rt.sock", b"/", UnixAddress("/run/rt.sock"), b"/", None, 1),
-        ("SCGIMount /RPC2 127.0.0.1:5000", b"/RPC2", TcpAddress("127.0.0.1", 5000), b"", True, 0),
-        ("SCGIMount / [::1]:5000", b"/", TcpAddress("::1", 5000), b"/", True, 0),
-        ("ProxyPass /a scgi://localhost", b"/a", TcpAddress("localhost", 4000), b"", None, 0),
-        ("ProxyPass /a/ scgi://[::1]:1/b/", b"/a/", TcpAddress("::1", 1), b"/b/", None, 0),
-    ],
-)
-def test_mounts_as_found_in_the_wild(
-    line: str,
-    pattern: bytes,
-    address: object,
-    path: bytes,
-    path_info: bool | None,
-    notes: int,
-) -> None:
-    config = load(line)
-    (mount,) = config.main.mounts
-    assert mount.target is not None
-    assert (mount.pattern, mount.target.address, mount.target.path) == (pattern, address, path)
-    assert mount.settings.path_info is path_info
-    assert mount.source == "f:1"
-    assert len(config.notes) == notes
-
-
-def test_by_requests_is_refused_by_its_right_name() -> None:
-    """A misspelling that many files have."""
-    assert errors_of(
-        """
-        <Proxy balancer://c>
-            BalancerMember scgi://localhost:1
-            ProxySet lbmethod=by_requests
-        </Proxy>
-        """
-    ) == [
-        "f:4: ProxySet: lbmethod: expected byrequests, got 'by_requests'; did you mean byrequests?"
-    ]
 
 
 def test_all_errors_at_once() -> None:
@@ -263,6 +104,16 @@ def test_no_listen() -> None:
         load_text("ProxyPass /a scgi://localhost", file_name="f")
 
 
+def test_what_follows_from_an_error_is_not_told() -> None:
+    """A line that could not be used is not missing as well."""
+    with pytest.raises(ConfigError) as caught:
+        load_text("Listen x\nProxyPass /a balancer://b\nBalancerMember balancer://b scgi://:1")
+    assert [problem.line for problem in caught.value.problems] == [1, 3]
+    with pytest.raises(ConfigError) as caught:
+        load_text("Timeout x", file_name="f")
+    assert len(caught.value.problems) == 2
+
+
 def test_the_same_listen_twice() -> None:
     assert errors_of("Listen 80\nListen *:80") == [
         "f:2: Listen: the same address is listened to at f:1 already"
@@ -293,7 +144,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_files_are_shown_in_the_order_they_are_read(tmp_path: Path) -> None:
     """With paths relative to the folder of the first file."""
     write(tmp_path, "a.conf", "Timeout x\n")
-    main = write(tmp_path, "z.conf", "Timeout y\nInclude a.conf\nTimeout z\n")
+    main = write(tmp_path, "z.conf", "Timeout y\nInclude a.conf\nTimeout z\nListen 80\n")
     with pytest.raises(ConfigError) as caught:
         load_file(main)
     assert [str(each) for each in caught.value.problems] == [

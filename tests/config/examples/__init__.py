@@ -1,0 +1,13 @@
+"""One example for each directive: what it means, what is refused, how it is merged."""
+
+from __future__ import annotations
+
+from tests.config.examples import access, backends, content, server
+from tests.config.examples.base import Example
+
+EXAMPLES: dict[str, Example] = {
+    **server.EXAMPLES,
+    **backends.EXAMPLES,
+    **content.EXAMPLES,
+    **access.EXAMPLES,
+}
