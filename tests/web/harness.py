@@ -100,7 +100,7 @@ class MemoryTransport(StringTransport):
         self._flushed()
 
     def unregisterProducer(self) -> None:
-        super().unregisterProducer()
+        self.producer = None
         self._flushed()
 
     def _flushed(self) -> None:
@@ -237,7 +237,7 @@ class BackendEnd:
 
 @dataclass
 class FakeBackend:
-    settings: BackendSettings = BackendSettings()
+    settings: BackendSettings
     member: bool = False
     path: bytes = b""
 
@@ -271,9 +271,7 @@ class FakePool:
     """Hands out connections that the test plays. `refuse` makes the next dispatch fail;
     `hold` keeps it waiting."""
 
-    def __init__(
-        self, clock: Clock, name: str = "scgi://127.0.0.1:4000", **settings: Any
-    ) -> None:
+    def __init__(self, clock: Clock, name: str = "scgi://127.0.0.1:4000", **settings: Any) -> None:
         self.clock = clock
         self.name = name
         self.backend = FakeBackend(BackendSettings(**settings))
@@ -468,7 +466,7 @@ def parse_answers(data: bytes, *, closed: bool = True) -> list[Answer]:
             assert headers["transfer-encoding"] == ["chunked"]
             body, data, whole = _dechunk(rest)
         else:
-            assert headers["connection"] == ["close"], headers
+            assert headers.get("connection") == ["close"], headers
             body, data, whole = rest, b"", closed
         answers.append(Answer(code, reason, headers, body, whole))
     return answers
