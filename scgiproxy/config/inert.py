@@ -21,8 +21,9 @@ _PROXY = "it has no meaning for SCGI"
 
 _REASONS = {
     "files in folders are not read for directives": "AllowOverride AllowOverrideList AccessFileName",
-    _FILES: "Options DirectoryIndex DirectorySlash"
-    " DirectoryIndexRedirect DirectoryCheckHandler FileETag ContentDigest AcceptPathInfo"
+    "a folder is answered with its index.html": "DirectoryIndex DirectorySlash"
+    " DirectoryIndexRedirect DirectoryCheckHandler",
+    _FILES: "Options FileETag ContentDigest AcceptPathInfo"
     " AddEncoding AddLanguage AddCharset AddDefaultCharset DefaultLanguage DefaultType TypesConfig"
     " MimeMagicFile LanguagePriority ForceLanguagePriority CacheNegotiatedDocs MultiviewsMatch"
     " ModMimeUsePathInfo RemoveType RemoveEncoding RemoveLanguage RemoveCharset EnableMMAP"
