@@ -255,6 +255,9 @@ class GatewayRequest(LazyRequest):
             status, reason = self.error_status, None
         if self.carried:
             headers = self.carried + headers
+        if status in (204, 304):
+            # It describes a body, and there is none.
+            headers = [item for item in headers if item[0].lower() != b"content-type"]
         settings = self.settings
         if settings is not None and settings.response_headers:
             edits = settings.response_headers
