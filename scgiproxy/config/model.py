@@ -76,29 +76,6 @@ class VirtualHost:
     mounts: tuple[Mount, ...] = ()
     aliases: tuple[Alias, ...] = ()
 
-    @property
-    def section_mounts(self) -> tuple[Mount, ...]:
-        """The mounts that ``Settings.proxy`` may name: ProxyPass in a Location, and SetHandler
-        ``proxy:URL`` anywhere. Their targets may be None (``!``)."""
-        return tuple(
-            value
-            for values in (self.base, *(section.values for section in self.sections))
-            for value in (values.get("proxy"), values.get("handler"))
-            if isinstance(value, Mount)
-        )
-
-    @property
-    def handlers(self) -> Mapping[str, Position]:
-        """The plugins that ``Settings.handler`` may name, and where each was named first."""
-        places = [(self.base, self.position)]
-        places += ((section.values, section.position) for section in self.sections)
-        found: dict[str, Position] = {}
-        for values, position in places:
-            name = values.get("handler")
-            if isinstance(name, str):
-                found.setdefault(name, position)
-        return found
-
 
 @dataclass(frozen=True, slots=True)
 class Member:

@@ -275,3 +275,22 @@ def test_members_with_sockets_of_their_own() -> None:
         </Proxy>
         """
     assert len(load(text).balancers["b"].members) == 2
+
+
+def test_what_sections_bring_is_found_in_their_values() -> None:
+    """A ProxyPass under `proxy`; under `handler` a plugin's name, or the mount of a URL."""
+    config = load(
+        """
+        SetHandler proxy:scgi://localhost:1
+        <Location /a>
+            ProxyPass !
+            SetHandler scgi-demo
+        </Location>
+        """
+    )
+    handler = config.main.base["handler"]
+    assert isinstance(handler, Mount)
+    assert handler.source == "f:2"
+    values = config.main.sections[0].values
+    assert values["handler"] == "scgi-demo"
+    assert values["proxy"].target is None
