@@ -7,7 +7,6 @@ given in one piece.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from typing import IO, Any
@@ -183,6 +182,11 @@ class LiveUpload(RequestBody):
     def ended(self) -> None:
         """All bytes have arrived."""
         self._ended = True
+        if self._source_paused:
+            # Nothing more of this body is to come, but whoever delivers may have to see the
+            # client leave.
+            self._source_paused = False
+            self._resume_source()
         if self._consumer is not None and not self._held:
             self._finished()
 
@@ -213,7 +217,7 @@ class LiveUpload(RequestBody):
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         done = super().startProducing(consumer)
-        if not self._ended:
+        if not self._ended and not self._stopped and self._failure is None:
             self._wanted()
         return done
 
@@ -255,7 +259,7 @@ class Spool:
         try:
             self._file.write(data)
         except OSError as error:
-            raise GatewayError(f"the body could not be spooled: {os.strerror(error.errno or 0)}") from error
+            raise GatewayError(f"the body could not be spooled: {error.strerror}") from error
 
     def body(self) -> RequestBody:
         """What was collected, as a source. The spool is not to be written to any more."""

@@ -96,7 +96,9 @@ class ScgiClientProtocol(Protocol):
         self._timeout = timeout
         self._parser = ResponseParser(body_expected=not request.head_only)
         self._uploading = False
-        self._write_failed = False
+        self._send_blocked = False
+        self._send_failed = False
+        self._receive_paused = False
         self._lost = False
         self.phase = Phase.CONNECT
         self.last_phase = Phase.CONNECT
@@ -109,12 +111,11 @@ class ScgiClientProtocol(Protocol):
     def connectionMade(self) -> None:
         request = self._request
         body = request.body
-        self.deadline = self._seconds() + self._timeout
-        self._wheel.watch(self)
         if body is None:
             data = frame(0, request.block)
             self.phase = Phase.HEAD
             self.sent = len(data)
+            self._wait()
             self.transport.write(data)
             if request.half_close:
                 self.transport.loseWriteConnection()
@@ -124,7 +125,6 @@ class ScgiClientProtocol(Protocol):
             data += body.first_bytes()
         self.phase = Phase.SEND
         self._uploading = True
-        self.deadline = math.inf
         self.transport.registerProducer(self, True)
         self.write(data)
         if self._uploading:
@@ -149,8 +149,7 @@ class ScgiClientProtocol(Protocol):
         self.transport.unregisterProducer()
         if self.phase is Phase.SEND:
             self.phase = Phase.HEAD
-        self.deadline = self._seconds() + self._timeout
-        self._wheel.watch(self)
+        self._wait()
         if self._request.half_close:
             self.transport.loseWriteConnection()
 
@@ -168,40 +167,53 @@ class ScgiClientProtocol(Protocol):
 
     def write_failed(self) -> None:
         """The transport cannot send any more, but may still read: an answer may be waiting."""
-        self._write_failed = True
+        self._send_failed = True
         self._stop_upload()
-        self.deadline = self._seconds() + self._timeout
-        self._wheel.watch(self)
+        self._wait()
 
     # The transport pauses the upload through these.
 
     def pauseProducing(self) -> None:
-        self.deadline = self._seconds() + self._timeout
-        self._wheel.watch(self)
+        self._send_blocked = True
+        self._wait()
         if self._uploading and self._request.body is not None:
             self._request.body.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self.deadline = math.inf
+        self._send_blocked = False
+        self._wait()
         if self._uploading and self._request.body is not None:
             self._request.body.resumeProducing()
 
     def stopProducing(self) -> None:
+        # Called before connectionLost, which has to know.
+        self._send_failed = True
         self._stop_upload()
 
     # -- receiving -----------------------------------------------------------------------------
 
     def pause_response(self) -> None:
         """Stop reading the answer; the backend's deadline stops as well."""
-        if self.phase is not Phase.DONE:
-            self.deadline = math.inf
+        if self.phase is not Phase.DONE and not self._receive_paused:
+            self._receive_paused = True
+            self._wait()
             self.transport.pauseProducing()
 
     def resume_response(self) -> None:
-        if self.phase is not Phase.DONE:
-            self.deadline = self._seconds() + self._timeout
-            self._wheel.watch(self)
+        """Go on reading."""
+        if self.phase is not Phase.DONE and self._receive_paused:
+            self._receive_paused = False
+            self._wait()
             self.transport.resumeProducing()
+
+    def _wait(self) -> None:
+        """Give the backend its time from now on, if it is the backend that is waited for."""
+        if self.phase is Phase.DONE:
+            return
+        waiting = self._send_blocked if self._uploading else not self._receive_paused
+        self.deadline = self._seconds() + self._timeout if waiting else math.inf
+        if waiting:
+            self._wheel.watch(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self.phase is Phase.DONE:
@@ -209,7 +221,7 @@ class ScgiClientProtocol(Protocol):
         if not self.received:
             self.first_bytes = data[:FIRST_BYTES]
         self.received += len(data)
-        if not self._uploading:
+        if self.deadline != math.inf:
             self.deadline = self._seconds() + self._timeout
         try:
             events = self._parser.feed(data)
@@ -227,7 +239,7 @@ class ScgiClientProtocol(Protocol):
             return
         had_body = self._request.body is not None
         try:
-            if self.phase is not Phase.BODY and (self._write_failed or self._uploading):
+            if self.phase is not Phase.BODY and (self._send_failed or self._uploading):
                 raise SendFailed("the backend closed while the request was being sent")
             # A backend that closes with request bytes unread resets the connection, whole answer
             # or not; without a body to leave unread, a reset means that it broke.
@@ -312,7 +324,7 @@ class ScgiClientFactory(ClientFactory):
         self._clock = clock
         self._timeout = timeout
 
-    def buildProtocol(self, addr: IAddress | None) -> ScgiClientProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> ScgiClientProtocol:  # noqa: ARG002
         protocol = ScgiClientProtocol(
             self._request,
             self._receiver,
@@ -323,7 +335,7 @@ class ScgiClientFactory(ClientFactory):
         protocol.factory = self
         return protocol
 
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002
         error = reason.value
         if not isinstance(error, BackendError):
             error = ConnectFailed(reason.getErrorMessage())
