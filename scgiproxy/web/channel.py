@@ -37,7 +37,7 @@ from scgiproxy.errors import (
 )
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
-from scgiproxy.message.headers import HeaderList
+from scgiproxy.message.headers import HeaderList, is_token
 from scgiproxy.web.address import ConnectionEnd
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class HttpChannel(Protocol):
                 self._resume_after_upgrade()
                 continue
             except HttpParserError as error:
-                self._parser_failed(error)
+                self._parser_failed(error, data)
                 return
             break
         if self._in_head:
@@ -320,7 +320,7 @@ class HttpChannel(Protocol):
     def _line_too_long(self) -> TargetTooLong:
         return TargetTooLong(f"the request line is over {self.limits.line} bytes")
 
-    def _parser_failed(self, error: HttpParserError) -> None:
+    def _parser_failed(self, error: HttpParserError, data: bytes) -> None:
         if not self._accepting and self._receiving is None:
             # Bytes after `Connection: close`: there is nothing to answer.
             return
@@ -332,7 +332,11 @@ class HttpChannel(Protocol):
                 self.log.failure("while parsing a request", Failure(cause or error))
                 self.abort()
         elif isinstance(error, HttpParserInvalidMethodError):
-            self._refuse(NotImplementedHere("the method is not one of HTTP's"))
+            method = data[:80].lstrip(b"\r\n").split(b" ", 1)[0]
+            if is_token(method):
+                self._refuse(NotImplementedHere("the method is not one of HTTP's"))
+            else:
+                self._refuse(BadRequest(f"expected a method, got {method!r}"))
         else:
             self._refuse(BadRequest(f"malformed request: {error}"))
 

@@ -113,6 +113,10 @@ DIFFERENCES = {
     "type-from-extension": (
         "a response without a Content-Type stays without; Apache guesses one from the URL"
     ),
+    "two-blanks": (
+        "more than one blank between the parts of a request line is taken as one (RFC 9112 "
+        "section 3 allows it); Apache answers 400"
+    ),
     "unknown-methods": (
         "a method that the HTTP parser does not know is 501; Apache passes it to the backend"
     ),
