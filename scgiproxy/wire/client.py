@@ -32,7 +32,7 @@ from scgiproxy.errors import (
     SendFailed,
     TruncatedResponse,
 )
-from scgiproxy.interfaces import IDeadline, IResponseReceiver
+from scgiproxy.interfaces import IDeadline, IResponseReceiver, IWriteFailed
 from scgiproxy.scgi.request import frame
 from scgiproxy.scgi.response import End, ResponseHead, ResponseParser
 from scgiproxy.wire.body import RequestBody
@@ -69,7 +69,7 @@ class ScgiRequest:
     half_close: bool = False
 
 
-@implementer(IPushProducer, IDeadline)
+@implementer(IPushProducer, IDeadline, IWriteFailed)
 class ScgiClientProtocol(Protocol):
     """Sends `request` when connected, and tells `receiver` of the answer.
 
