@@ -70,6 +70,8 @@ class Pool:
         self._wait = wait
         # Ordered, not a plain dict: taking from the front of that gets slow.
         self._queue: OrderedDict[Dispatch, None] = OrderedDict()
+        # How many of them have been tried elsewhere already.
+        self._queued_again = 0
         self._draining = False
         self._drain_again = False
 
@@ -128,6 +130,7 @@ class Pool:
         if dispatch.stage is Stage.QUEUED:
             dispatch.stage = Stage.CHOOSING
             del self._queue[dispatch]
+            self._queued_again -= bool(dispatch.tried)
             self.dialer.wheel.forget(dispatch)
 
     def waited(self, dispatch: Dispatch) -> None:
@@ -169,22 +172,24 @@ class Pool:
         return any(not backend.full() for backend in self.backends)
 
     def _serve_queue(self) -> None:
-        while self._queue:
-            head = next(iter(self._queue))
-            if self.offer(head):
+        while self._queue and not self._queued_again:
+            if not self.offer(next(iter(self._queue))):
+                return
+        # What the first waits for need not be what those wait for who have been elsewhere; but
+        # those who have been at the same members wait for the same.
+        in_vain: set[tuple[Backend, ...]] = set()
+        for dispatch in list(self._queue):
+            if dispatch.stage is not Stage.QUEUED or dispatch.tried in in_vain:
                 continue
-            if head.tried:
-                # It waits for another member than those behind it may need.
-                for other in list(self._queue)[1:]:
-                    if other.stage is Stage.QUEUED:
-                        self.offer(other)
-            return
+            if not self.offer(dispatch):
+                in_vain.add(dispatch.tried)
 
     def _enqueue(self, dispatch: Dispatch, blocked: Blocked, now: float) -> None:
         if dispatch.stage is not Stage.QUEUED:
             dispatch.stage = Stage.QUEUED
             dispatch.queued_at = now
             self._queue[dispatch] = None
+            self._queued_again += bool(dispatch.tried)
         dispatch.blocked = blocked
         patience = self._wait
         if blocked is Blocked.FULL:

@@ -264,6 +264,30 @@ class TestQueue:
         second.dispatch.cancel()
         assert first.dispatch.backend is scene.backends[1]
 
+    def test_one_that_has_been_elsewhere_is_served_before_the_first(self) -> None:
+        """The first waits for a better member; the second has tried that one already."""
+        scene = Scene(
+            S(max_connections=1, retry=0.0),
+            S(max_connections=1, lbset=1),
+            force_recovery=False,
+        )
+        failing = scene.call()
+        scene.pool.backends[0].limit = 2
+        holding = scene.call()
+        scene.pool.backends[0].limit = 1
+        busy = scene.call()
+        busy.dispatch.cancel()
+        scene.backends[1].take()
+        first = scene.call()
+        scene.dialer.dials[0].fail(BackendBusy("full"))
+        assert (first.dispatch.stage, failing.dispatch.stage) == (Stage.QUEUED, Stage.QUEUED)
+        scene.backends[1].give_back()
+        scene.pool.drain()
+        assert failing.dispatch.backend is scene.backends[1]
+        assert first.dispatch.stage is Stage.QUEUED
+        holding.dispatch.cancel()
+        assert first.dispatch.backend is scene.backends[0]
+
     def test_a_retry_that_comes_due_ends_the_wait(self) -> None:
         """Waiting for a place at one member, while a better one comes back."""
         scene = Scene(S(retry=2.0), S(max_connections=1, lbset=1), force_recovery=False)
