@@ -25,6 +25,7 @@ from scgiproxy.message.conditions import (
     Precondition,
     Validators,
     evaluate_conditions,
+    parse_etag,
     parse_http_date,
 )
 from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
@@ -79,7 +80,6 @@ class Exchange:
         self._client: ScgiClientProtocol | None = None
         self._body: IBodyProducer | None = None
         self._block = b""
-        self._connected = False
         self.upload = Upload.NONE
         self.download = Download.WAITING
 
@@ -141,7 +141,6 @@ class Exchange:
         block = self._block
         if backend.member:
             block = resource.block(self._request, self.dispatch.environment(), backend.path)
-        self._connected = True
         if self._body is not None:
             self.upload = Upload.SENDING
         self._client = ScgiClientProtocol(
@@ -159,12 +158,14 @@ class Exchange:
         return self._client
 
     def dispatch_failed(self, error: BackendError) -> None:
+        self.dispatch = None
         if self.download is not Download.ENDED:
             self._fail(error)
 
     # -- from the backend ----------------------------------------------------------------------
 
     def head_received(self, head: ResponseHead) -> None:
+        self.dispatch.answered()
         names = {name.lower() for name, _ in head.headers}
         settings = self._settings
         headers = head.headers
@@ -184,7 +185,11 @@ class Exchange:
         if head.status in settings.error_override:
             self._override(head, headers)
             return
-        if not head.explicit_status and self._answered_by_condition(head, headers):
+        if (
+            not head.explicit_status
+            and head.status == 200
+            and self._answered_by_condition(head, headers)
+        ):
             return
         self.download = Download.RELAYING
         request = self._request
@@ -231,7 +236,7 @@ class Exchange:
             return False
         found = {name.lower(): value for name, value in headers}
         modified = parse_http_date(found.get(b"last-modified", b""))
-        validators = Validators(found.get(b"etag"), modified)
+        validators = Validators(parse_etag(found.get(b"etag", b"")), modified)
         outcome = evaluate_conditions(request.method, request.header, validators)
         if outcome is Precondition.HOLDS:
             return False
@@ -288,16 +293,16 @@ class Exchange:
         self.download = Download.ENDED
         if self._client is not None:
             self._client.cancel()
-        self._release(None)
+        dispatch, self.dispatch = self.dispatch, None
+        if dispatch is not None:
+            dispatch.cancel()
         self._free_body()
 
     def _release(self, fault: BackendError | None) -> None:
+        client = self._client
         dispatch, self.dispatch = self.dispatch, None
-        if dispatch is not None:
-            if self._connected:
-                dispatch.release(fault)
-            else:
-                dispatch.cancel()
+        if dispatch is not None and client is not None:
+            dispatch.release(fault, sent=client.sent, received=client.received)
 
     def _free_body(self) -> None:
         if self._body is not None:
@@ -335,9 +340,9 @@ def _take(
     if name not in names:
         return None, headers
     values = [value for key, value in headers if key.lower() == name]
+    if not values:  # Connection named it, and so it ended here
+        return None, headers
     return b", ".join(values), [item for item in headers if item[0].lower() != name]
-
-
 
 
 def _rewrite(settings: Settings, headers: HeaderList, origin: bytes) -> HeaderList:

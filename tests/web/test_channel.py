@@ -79,7 +79,7 @@ MALFORMED = {
     "other protocol": (400, b"GET / HTTQ/1.1\r\nHost: a\r\n\r\n"),
     "unknown method": (501, b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n"),
     "lower-case method": (501, b"get / HTTP/1.1\r\nHost: a\r\n\r\n"),
-    "TLS": (501, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+    "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     "TRACE with a body": (400, b"TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"),
     "unknown Expect": (417, P + b"Content-Length: 5\r\nExpect: a pony\r\n\r\nhello"),
     "both lengths": (400, P + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
