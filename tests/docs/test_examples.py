@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.gateway import GatewayProcess, twistd
 from tests.e2e.http_client import Browser
-from tests.e2e.processes import Process, free_port
+from tests.e2e.processes import Process, free_port, missing
 from tests.e2e.scripted import ScriptedBackend, answer
 from tests.e2e.servers import uwsgi
 
@@ -114,6 +115,35 @@ def test_the_gateway_in_another_application(tmp_path: Path) -> None:
     with Process("embed", command, tmp_path, where, environment=environment):
         answer = Browser(where).get("/?name=Ada")
         assert answer.text == "Hello, Ada! I am mounted at /.\n"
+
+
+def test_an_application_in_fifteen_lines_is_asked_by_the_agent(tmp_path: Path) -> None:
+    """By `hello.py` on a free port, and `agent.py`; the second time nobody listens."""
+    if find_spec("scgi") is None:
+        missing("scgi", "scgi from PyPI")
+    port = free_port()
+    program = _edited(tmp_path, "hello.py", {"port=4000": f"port={port}"})
+    ask = [sys.executable, EXAMPLES / "agent.py", f"scgi://127.0.0.1:{port}/hello/world"]
+    with Process("hello", [sys.executable, program], tmp_path, ("127.0.0.1", port)):
+        asked = subprocess.run(ask, capture_output=True, text=True)
+    # The agent sends a PATH_INFO, and is mounted nowhere.
+    assert asked.stdout == "200 GET , and a body of 0 letters.\n", asked.stderr
+    refused = subprocess.run(ask, capture_output=True, text=True)
+    assert refused.stderr.startswith("backend.connect: nobody listens on 127.0.0.1"), refused
+
+
+def test_a_plugin_answers_for_its_handler(tmp_path: Path) -> None:
+    plugins = tmp_path / "twisted" / "plugins"
+    plugins.mkdir(parents=True)
+    shutil.copy(EXAMPLES / "greeting_plugin.py", plugins)
+    port = free_port()
+    config = tmp_path / "plugin.conf"
+    config.write_text(
+        f"Listen 127.0.0.1:{port}\n<Location /greeting>\nSetHandler greeting\n</Location>\n"
+    )
+    with GatewayProcess(config, port, "gateway", {"PYTHONPATH": str(tmp_path)}) as gateway:
+        answer = Browser(gateway.http).get("/greeting/x")
+        assert answer.text == "Hello from the gateway itself, at /greeting/x.\n"
 
 
 def test_a_wsgi_application_is_served_and_mounted(tmp_path: Path) -> None:

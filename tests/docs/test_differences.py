@@ -1,0 +1,85 @@
+"""The page "Differences from Apache" names every difference that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.parity.differences import DIFFERENCES, STANDING_VARIABLES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "differences.rst").read_text()
+LABEL = re.compile(r"^\.\. _difference-([a-z0-9-]+):$", re.MULTILINE)
+ENTRIES = dict(zip(LABEL.findall(PAGE), LABEL.split(PAGE)[2::2], strict=True))
+"""Each entry's text by its label."""
+
+PROBLEMS = {
+    "chunked uploads refused": "chunked-upload",
+    "CONTENT_LENGTH promises more than is sent": "content-length-promised",
+    "early responses lost": "early-answer",
+    "no Content-Length from the backend": "content-length",
+    "a short body looks complete": "short-body",
+    "Transfer-Encoding dropped, chunks shown": "backend-transfer-encoding",
+    "PATH_INFO is a wrong guess": "path-info",
+    "SetEnv cannot switch PATH_INFO on": "path-info-by-setenv",
+    "ProxyPassReverse and kin do nothing": "rewriting-directives",
+    "an absolute Location stays 200": "location-without-status",
+    "X-Sendfile without length and ranges": "sendfile",
+    "X-Sendfile errors are 500": "sendfile-errors",
+    "a 304 leaks the path": "leaked-path",
+    "unlimited response headers": "response-head-limit",
+    "hop-by-hop headers passed": "hop-by-hop",
+    "status 100 and 6xx passed": "bad-status",
+    "UNIX workers keyed by their label": "unix-workers",
+    "shared workers drop parameters": "worker-sharing",
+    "500ms means 500 s": "units",
+    "proxy: file name, PATH and control variables leak": "leaked-variables",
+    "Cookie fields joined by a comma": "cookie-separator",
+    "trailing slashes": "slashes",
+    "a type by the URL's extension": "type-from-extension",
+    "SERVER_PORT 80": "server-port",
+    "an error page with a wrong length": "error-page-length",
+    "a malformed header is logged late and wrongly": "bad-lines",
+}
+"""What Apache does badly and is done the better way, by the entry that says so."""
+
+DECISIONS = {
+    "methods that the parser does not know": "unknown-methods",
+    "431 for too large headers": "header-limit-status",
+    "502 for a bad answer": "bad-gateway",
+    "%00 is 400": "null-byte",
+    "a client that half-closes has left": "half-close",
+    "a limit of the header block": "maxheader",
+    "Header has one table": "header-tables",
+    "HTTP/0.9 and HTTP/2": "http-versions",
+    "Upgrade is ignored": "upgrade",
+    "what counts against a member": "faults",
+    "both lengths": "framing",
+}
+
+
+@pytest.mark.parametrize("topic", [*PROBLEMS, *DECISIONS])
+def test_every_topic_has_an_entry(topic: str) -> None:
+    assert {**PROBLEMS, **DECISIONS}[topic] in ENTRIES
+
+
+@pytest.mark.parametrize("key", DIFFERENCES)
+def test_every_difference_of_the_parity_tests_has_an_entry(key: str) -> None:
+    """Under its own name."""
+    assert key in ENTRIES
+
+
+@pytest.mark.parametrize("name", STANDING_VARIABLES)
+def test_every_variable_that_always_differs_is_named(name: str) -> None:
+    assert name in ENTRIES["leaked-variables"]
+
+
+@pytest.mark.parametrize("label", ENTRIES)
+def test_an_entry_says_both_sides_and_the_way_back(label: str) -> None:
+    fields = re.findall(r"^:([A-Z][a-z ]+): \S", ENTRIES[label], re.MULTILINE)
+    assert fields == ["Apache", "Here", "Way back"]
+
+
+def test_no_label_is_used_twice() -> None:
+    assert len(LABEL.findall(PAGE)) == len(ENTRIES)
