@@ -109,7 +109,7 @@ def admit(
     if auth is None or authenticators is None:
         raise GatewayError("Require asks for a user, and there is no AuthType Basic with a file")
     challenge = b'Basic realm="%b", charset="UTF-8"' % auth.realm.replace(b'"', b'\\"')
-    credentials = _credentials(request.header(b"authorization"))
+    credentials = parse_credentials(request.header(b"authorization"))
     if credentials is None:
         raise Unauthorized("no credentials", challenge)
     user, password = credentials
@@ -129,7 +129,7 @@ def _authenticated(
     request.user = user
 
 
-def _credentials(field: bytes | None) -> tuple[bytes, bytes] | None:
+def parse_credentials(field: bytes | None) -> tuple[bytes, bytes] | None:
     """User and password of an Authorization field (RFC 7617); None if there are none."""
     scheme, _, encoded = (field or b"").partition(b" ")
     if scheme.lower() != b"basic":

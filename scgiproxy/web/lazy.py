@@ -7,25 +7,60 @@ any twisted.web Resource still finds the request that it expects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from email.parser import BytesParser
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from twisted.internet.defer import Deferred
+from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from scgiproxy.message.headers import HeaderList
+from scgiproxy.errors import BodyTooLarge, ClientGone
+from scgiproxy.message.conditions import format_http_date
+from scgiproxy.message.headers import HeaderList, is_field_value
+from scgiproxy.web.access import parse_credentials
+
+MOST_OF_FORM = 8 << 20
+"""Bytes of a posted form that `LazyRequest.args` takes apart, in memory as twisted.web does."""
+
+
+def _parse_urlencoded(_: bytes, data: bytes) -> dict[bytes, list[bytes]]:
+    return parse_qs(data, keep_blank_values=True)
+
+
+def _parse_multipart(content_type: bytes, data: bytes) -> dict[bytes, list[bytes]]:
+    fields: dict[bytes, list[bytes]] = {}
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type + b"\r\n\r\n" + data)
+    for part in message.get_payload() if message.is_multipart() else ():
+        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
+        if isinstance(name, str):
+            value = part.get_payload(decode=True)  # type: ignore[union-attr]
+            fields.setdefault(name.encode("utf-8", "surrogateescape"), []).append(value)  # type: ignore[arg-type]
+    return fields
+
+
+_FORMS: dict[bytes, Callable[[bytes, bytes], dict[bytes, list[bytes]]]] = {
+    b"application/x-www-form-urlencoded": _parse_urlencoded,
+    b"multipart/form-data": _parse_multipart,
+}
 
 
 class LazyRequest(Request):
-    """See the module. Subclasses set `raw_headers`, `channel`, `uri`, `method`, `query`."""
+    """See the module. What is declared here is the subclass's to set."""
 
     raw_headers: HeaderList
     """Request headers in order, names in lower case."""
     query: bytes
     channel: Any
-    defaultContentType = None
+    user: bytes | None
+    server_identity: tuple[bytes, bytes]
+    origin: bytes
+    gone: bool
+    head_sent: bool
+    body_sent: int
 
     @property  # type: ignore[override]
     def requestHeaders(self) -> Headers:
@@ -63,7 +98,20 @@ class LazyRequest(Request):
 
     @property  # type: ignore[override]
     def args(self) -> dict[bytes, list[bytes]]:
-        return self._made("args", lambda: parse_qs(self.query, keep_blank_values=True))  # type: ignore[no-any-return]
+        return self._made("args", self._parse_args)  # type: ignore[no-any-return]
+
+    def _parse_args(self) -> dict[bytes, list[bytes]]:
+        """Of the query and of a form that was posted. Raises BodyTooLarge over `MOST_OF_FORM`."""
+        args = parse_qs(self.query, keep_blank_values=True)
+        kind = self.getHeader(b"content-type") or b""
+        media_type = kind.partition(b";")[0].strip().lower()
+        if self.method == b"POST" and media_type in _FORMS:
+            data = self.content.read(MOST_OF_FORM + 1)
+            self.content.seek(0)
+            if len(data) > MOST_OF_FORM:
+                raise BodyTooLarge(f"a form of over {MOST_OF_FORM} bytes cannot be in args")
+            args.update(_FORMS[media_type](kind, data))
+        return args
 
     @property  # type: ignore[override]
     def content(self) -> Any:
@@ -74,12 +122,21 @@ class LazyRequest(Request):
         self.__dict__["content"] = value
 
     @property  # type: ignore[override]
+    def path(self) -> bytes:
+        return self.uri.partition(b"?")[0]
+
+    @property
+    def sitepath(self) -> list[bytes]:
+        """Sessions are of the whole site."""
+        return []
+
+    @property  # type: ignore[override]
     def client(self) -> Any:
-        return self.channel.getPeer()
+        return self.channel.transport.getPeer()
 
     @property  # type: ignore[override]
     def host(self) -> Any:
-        return self._made("host", self.channel.getHost)
+        return self._made("host", self.channel.transport.getHost)
 
     @host.setter
     def host(self, value: Any) -> None:
@@ -88,6 +145,84 @@ class LazyRequest(Request):
     @property  # type: ignore[override]
     def transport(self) -> Any:
         return self.channel.transport
+
+    @property
+    def _disconnected(self) -> bool:  # type: ignore[override]
+        return self.gone
+
+    @property
+    def startedWriting(self) -> int:  # type: ignore[override]
+        return int(self.head_sent)
+
+    @property
+    def sentLength(self) -> int:  # type: ignore[override]
+        return self.body_sent
+
+    def getUser(self) -> bytes:
+        """The authenticated user; without one, whom the request claims to be from."""
+        if self.user is not None:
+            return self.user
+        return (self._credentials() or (b"", b""))[0]
+
+    def getPassword(self) -> bytes:
+        return (self._credentials() or (b"", b""))[1]
+
+    def _credentials(self) -> tuple[bytes, bytes] | None:
+        return parse_credentials(self.getHeader(b"authorization"))
+
+    def getRequestHostname(self) -> bytes:
+        return self.server_identity[0].strip(b"[]")
+
+    def _prePathURL(self, prepath: list[bytes]) -> bytes:
+        path = "/".join(quote(segment, safe="") for segment in prepath)
+        return self.origin + b"/" + path.encode("ascii")
+
+    def loseConnection(self) -> None:
+        self.abort(ClientGone("the resource has closed the connection"))
+
+    # -- the answer of a Resource --------------------------------------------------------------
+
+    def _begin_resource_answer(self, data: bytes) -> bytes:
+        """Send the head that a Resource has put together; what is left of its first `data`."""
+        if self._inFakeHead:
+            return b""
+        if self._encoder is not None:
+            data = self._encoder.encode(data)
+        self._send_resource_head(None)
+        if not data:
+            self.flush()
+        return data
+
+    def _finish_resource_answer(self) -> None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            if not self.head_sent:
+                self.responseHeaders.removeHeader(b"Content-Length")
+            data = encoder.finish()
+            if data:
+                self.write(data)
+        if not self.head_sent:
+            self._send_resource_head(0)
+
+    def _send_resource_head(self, length: int | None) -> None:
+        found = self.responseHeaders
+        if self.lastModified is not None and not found.hasHeader(b"Last-Modified"):
+            found.setRawHeaders(b"Last-Modified", [format_http_date(self.lastModified)])
+        if self.etag is not None:
+            found.setRawHeaders(b"ETag", [self.etag])
+        headers: HeaderList = []
+        for name, values in found.getAllRawHeaders():
+            lower = name.lower()
+            if lower == b"content-length":
+                length = int(values[-1])
+            elif lower not in (b"transfer-encoding", b"connection"):
+                headers.extend((name, value) for value in values)
+        if length != 0 and not found.hasHeader(b"Content-Type") and self.defaultContentType:
+            headers.append((b"Content-Type", self.defaultContentType))
+        headers.extend((b"Set-Cookie", cookie) for cookie in self.cookies)
+        reason = self.code_message
+        standard = reason == RESPONSES.get(self.code) or not is_field_value(reason)
+        self.send_head(self.code, None if standard else reason, headers, length)
 
     @property
     def _adapterCache(self) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -33,7 +33,8 @@ from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.headers import apply_edits
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.lazy import LazyRequest
-from scgiproxy.wire.body import LiveUpload, RequestBody, Spool
+from scgiproxy.web.pull import PullToPush
+from scgiproxy.wire.body import LiveUpload, RequestBody, SpoolingConsumer
 
 if TYPE_CHECKING:
     from scgiproxy.message.target import Target
@@ -198,6 +199,7 @@ class GatewayRequest(LazyRequest):
         self.settings = None
         self.user = None
         self.is_error_page = False
+        self.__dict__.pop("conditional", None)
         self._gone_callbacks.clear()
         if self.upload is not None:
             # What of the body has not come is not wanted any more; the connection ends after it.
@@ -238,8 +240,7 @@ class GatewayRequest(LazyRequest):
         be kept, or with what made the client's sending fail.
         """
         assert self.upload is not None
-        spool = Spool(limit)
-        consumer = _SpoolConsumer(self.upload, spool)
+        consumer = SpoolingConsumer(self.upload, limit)
         self.on_gone(consumer.stop)
         return consumer.start()
 
@@ -302,10 +303,14 @@ class GatewayRequest(LazyRequest):
         return line + b"\r\n".join(lines) + b"\r\n\r\n"
 
     def write(self, data: bytes) -> None:
-        if self.gone or not data:
+        if self.gone or self.finished:
             return
         if not self.head_sent:
-            self._begin_resource_answer(None)
+            data = self._begin_resource_answer(data)
+        elif self._encoder is not None:
+            data = self._encoder.encode(data)
+        if not data:
+            return
         framing = self._framing
         if framing is ResponseFraming.NO_BODY:
             return
@@ -333,8 +338,8 @@ class GatewayRequest(LazyRequest):
     def finish(self) -> None:
         if self.gone or self.finished:
             return
-        if not self.head_sent:
-            self._begin_resource_answer(0)
+        if not self.head_sent or self._encoder is not None:
+            self._finish_resource_answer()
         framing = self._framing
         if framing is ResponseFraming.LENGTH and self.body_sent < (self._length or 0):
             self.abort(TruncatedResponse(f"{self.body_sent} of {self._length} bytes sent"))
@@ -393,7 +398,7 @@ class GatewayRequest(LazyRequest):
         elif not self.finished:
             self._gone_callbacks.append(callback)
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002  it says no more
         """The channel's connection is gone before the answer was complete."""
         if self.gone or self.finished:
             return
@@ -403,9 +408,7 @@ class GatewayRequest(LazyRequest):
 
     # -- producers -----------------------------------------------------------------------------
 
-    def registerProducer(
-        self, producer: IPushProducer | IPullProducer, streaming: bool
-    ) -> None:
+    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
         if self.gone or self.finished:
             producer.stopProducing()
             return
@@ -415,100 +418,11 @@ class GatewayRequest(LazyRequest):
             if channel.send_blocked:
                 producer.pauseProducing()  # type: ignore[union-attr]
         else:
-            channel.producer = _PullToPush(producer)
-            channel.producer.start(channel.send_blocked)
+            channel.producer = pull = PullToPush(producer, self.site.clock)
+            pull.start(channel.send_blocked)
 
     def unregisterProducer(self) -> None:
         channel = self.channel
-        if isinstance(channel.producer, _PullToPush):
-            channel.producer.stopped = True
+        if isinstance(channel.producer, PullToPush):
+            channel.producer.end()
         channel.producer = None
-
-    # -- for any twisted.web Resource ----------------------------------------------------------
-
-    def _begin_resource_answer(self, length: int | None) -> None:
-        """The head that a Resource has put together in `responseHeaders`."""
-        headers: HeaderList = []
-        for name, values in self.responseHeaders.getAllRawHeaders():
-            if name == b"Content-Length":
-                length = int(values[-1])
-            elif name != b"Transfer-Encoding":
-                headers.extend((name, value) for value in values)
-        headers.extend((b"Set-Cookie", cookie) for cookie in self.cookies)
-        self.send_head(self.code, None, headers, length)
-
-    @property
-    def startedWriting(self) -> int:  # type: ignore[override]
-        return int(self.head_sent)
-
-
-class _SpoolConsumer:
-    """Reads an upload of unknown length into a spool."""
-
-    def __init__(self, upload: LiveUpload, spool: Spool) -> None:
-        self._upload = upload
-        self._spool = spool
-        self._fired: Deferred[RequestBody] = Deferred()
-
-    def start(self) -> Deferred[RequestBody]:
-        self._upload.startProducing(self).addCallbacks(self._done, self._failed)  # type: ignore[arg-type]
-        return self._fired
-
-    def write(self, data: bytes) -> None:
-        try:
-            self._spool.write(data)
-        except ScgiProxyError:
-            failure = Failure()
-            self._upload.stopProducing()
-            self._failed(failure)
-
-    def stop(self) -> None:
-        self._spool.close()
-        self._upload.stopProducing()
-
-    def _done(self, _: None) -> None:
-        self._fired.callback(self._spool.body())
-
-    def _failed(self, failure: Failure) -> None:
-        self._spool.close()
-        self._fired.errback(failure)
-
-
-class _PullToPush:
-    """Drives a pull producer from a channel that pauses and resumes.
-
-    It asks until the transport says that it has enough.
-    """
-
-    def __init__(self, producer: IPullProducer) -> None:
-        self._producer = producer
-        self._paused = False
-        self._running = False
-        self.stopped = False
-
-    def start(self, paused: bool) -> None:
-        self._paused = paused
-        self._run()
-
-    def _run(self) -> None:
-        if self._running:
-            return
-        self._running = True
-        try:
-            while not self._paused and not self.stopped:
-                self._producer.resumeProducing()
-        finally:
-            self._running = False
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._run()
-
-    def stopProducing(self) -> None:
-        self.stopped = True
-        self._producer.stopProducing()
-
-

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from scgiproxy.errors import BodyTooLarge, GatewayError
+from scgiproxy.errors import BodyTooLarge, GatewayError, ScgiProxyError
 
 PIECE = 1 << 16
 """Bytes read from a spool at a time, and held at most of a live upload that nobody reads."""
@@ -240,13 +240,51 @@ class LiveUpload(RequestBody):
         self._held_size = 0
 
 
+class SpoolingConsumer:
+    """Reads an upload of unknown length into a spool of at most `limit` bytes (0: any number)."""
+
+    def __init__(self, upload: LiveUpload, limit: int) -> None:
+        self._upload = upload
+        self._spool = Spool(limit)
+        self._fired: Deferred[RequestBody] = Deferred()
+
+    def start(self) -> Deferred[RequestBody]:
+        """Fires with what was collected, as a source of its true length. Fails as `Spool.write`
+        raises, or with what made the upload fail. It does not fire any more after `stop`."""
+        self._upload.startProducing(self).addCallbacks(self._done, self._failed)  # type: ignore[arg-type]
+        return self._fired
+
+    def write(self, data: bytes) -> None:
+        """For the upload."""
+        try:
+            self._spool.write(data)
+        except ScgiProxyError:
+            failure = Failure()
+            self._upload.stopProducing()
+            self._failed(failure)
+
+    def stop(self) -> None:
+        """Forget everything. Harmless when it is done already, but it frees what it gave away."""
+        self._spool.close()
+        self._upload.stopProducing()
+
+    def _done(self, _: None) -> None:
+        self._fired.callback(self._spool.body())
+
+    def _failed(self, failure: Failure) -> None:
+        self._spool.close()
+        self._fired.errback(failure)
+
+
 class Spool:
     """Collects a body of unknown length: in memory at first, then in an unlinked file.
 
     `limit` is the most bytes it takes; 0 is no limit.
     """
 
-    def __init__(self, limit: int, memory: int = MEMORY_SPOOL, directory: str | None = None) -> None:
+    def __init__(
+        self, limit: int, memory: int = MEMORY_SPOOL, directory: str | None = None
+    ) -> None:
         self._limit = limit
         self._file: Any = tempfile.SpooledTemporaryFile(max_size=memory, dir=directory)  # noqa: SIM115
         self.size = 0
