@@ -180,6 +180,10 @@ class LazyRequest(Request):
     def loseConnection(self) -> None:
         self.abort(ClientGone("the resource has closed the connection"))
 
+    def encode_with(self, encoder: Any) -> None:
+        """Let `encoder` (an ``EncodingResourceWrapper`` has one) change the body; None: nobody."""
+        self._encoder = encoder
+
     # -- the answer of a Resource --------------------------------------------------------------
 
     def _begin_resource_answer(self, data: bytes) -> bytes:

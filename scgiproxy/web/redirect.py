@@ -48,6 +48,10 @@ def show_error_document(
     """Serve `target`, a path of ours, as the page of an error answer that keeps `status`."""
     request.carried = request.carried + headers
     request.error_status = status
+    # The page is about the error: no condition and no range is about the page.
+    request.raw_headers = [
+        item for item in request.raw_headers if not item[0].startswith((b"if-", b"range"))
+    ]
     previous = {**request.environment, b"REQUEST_METHOD": request.method}
     _pass_on(request, target, previous, status)
 

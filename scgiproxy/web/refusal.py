@@ -39,6 +39,9 @@ def answer_status(
     if status in _CLOSING:
         request.keep_alive = False
     request.is_error_page = True
+    if request.error_status:
+        # An error document failed. It is still the first error that is told.
+        status, headers, message = request.error_status, [], ""
     document = _document(request, status)
     if document is not None and document.kind is ErrorDocumentKind.LOCAL:
         show_error_document(request, status, document.value, headers)
@@ -50,8 +53,7 @@ def answer_status(
         described: HeaderList = [(b"Content-Type", b"text/html; charset=utf-8")]
         body = document.value
     else:
-        # Inside an error document's own failure it is still the first error that is told.
-        described, body = error_page(request.error_status or status, message)
+        described, body = error_page(status, message)
     request.send_head(status, None, [*headers, *described], len(body))
     request.write(body)
     request.finish()
@@ -60,8 +62,12 @@ def answer_status(
 def _document(request: GatewayRequest, status: int) -> ErrorDocument | None:
     if request.error_status:
         return None
+    # Nothing of a malformed request goes any further, to an error document neither.
+    sound = request.refusal is None and hasattr(request, "target")
     settings = request.settings or request.host_resource.base_settings
     document = settings.error_documents.get(status)
     if document is None or document.kind is ErrorDocumentKind.DEFAULT:
+        return None
+    if document.kind is ErrorDocumentKind.LOCAL and not sound:
         return None
     return document

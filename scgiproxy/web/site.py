@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError
@@ -201,8 +202,9 @@ class GatewaySite(Site):
         try:
             request.target = parse_target(raw_target, b"GET", resource.server.encoded_slashes)
             resource.serve(request)
-        except ScgiProxyError as error:
-            self.answer_error(request, error)
+        except Exception:
+            # Whoever called has ended its own part: nobody else would answer.
+            request.failed(Failure())
 
     # -- what answers call ---------------------------------------------------------------------
 

@@ -220,11 +220,14 @@ class VirtualHostResource(Resource):
     def _render_plugin(self, request: GatewayRequest, resource: IResource) -> None:
         request.prepath = []
         request.postpath = request.target.path[1:].split(b"/")
-        while not resource.isLeaf and request.postpath:
-            step = request.postpath.pop(0)
-            request.prepath.append(step)
-            resource = resource.getChildWithDefault(step, request)
         try:
+            while not resource.isLeaf and request.postpath:
+                step = request.postpath.pop(0)
+                request.prepath.append(step)
+                resource = resource.getChildWithDefault(step, request)
+            get_encoder = getattr(resource, "getEncoder", None)
+            if get_encoder is not None:
+                request.encode_with(get_encoder(request))
             request.render(resource)
         except Exception:
             request.failed(Failure())
