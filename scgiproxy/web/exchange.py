@@ -13,7 +13,7 @@ again (internal redirect). It ends in exactly one way, and then holds neither ba
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
@@ -68,6 +68,16 @@ class Download(Enum):
     ENDED = "ended"
 
 
+# Looking a member up in its class costs more than the comparison.
+_NONE: Final = Upload.NONE
+_SPOOLING: Final = Upload.SPOOLING
+_READY: Final = Upload.READY
+_SENDING: Final = Upload.SENDING
+_WAITING: Final = Download.WAITING
+_RELAYING: Final = Download.RELAYING
+_ENDED: Final = Download.ENDED
+
+
 @implementer(ICall, IResponseReceiver, IPushProducer)
 class Exchange:
     """See the module. `start` once; everything else is called by pool, client and request."""
@@ -80,8 +90,8 @@ class Exchange:
         self._client: ScgiClientProtocol | None = None
         self._body: IBodyProducer | None = None
         self._block = b""
-        self.upload = Upload.NONE
-        self.download = Download.WAITING
+        self.upload = _NONE
+        self.download = _WAITING
 
     def __repr__(self) -> str:
         return (
@@ -105,11 +115,11 @@ class Exchange:
         if upload is None:
             self._find_backend()
         elif request.framing.length is None:
-            self.upload = Upload.SPOOLING
+            self.upload = _SPOOLING
             limit = self._settings.limit_request_body
             request.spool(limit).addCallbacks(self._spooled, self._not_spooled)
         else:
-            self.upload = Upload.READY
+            self.upload = _READY
             self._body = upload
             self._find_backend()
 
@@ -122,15 +132,15 @@ class Exchange:
             )
 
     def _spooled(self, body: IBodyProducer) -> None:
-        if self.download is Download.ENDED:
+        if self.download is _ENDED:
             body.stopProducing()
             return
         self._body = body
-        self.upload = Upload.READY
+        self.upload = _READY
         self._find_backend()
 
     def _not_spooled(self, failure: Failure) -> None:
-        if self.download is not Download.ENDED:
+        if self.download is not _ENDED:
             self._fail(failure.value)
 
     def _find_backend(self) -> None:
@@ -142,7 +152,7 @@ class Exchange:
         if backend.member:
             block = resource.block(self._request, self.dispatch.environment(), backend.path)
         if self._body is not None:
-            self.upload = Upload.SENDING
+            self.upload = _SENDING
         self._client = ScgiClientProtocol(
             ScgiRequest(
                 block,
@@ -159,7 +169,7 @@ class Exchange:
 
     def dispatch_failed(self, error: BackendError) -> None:
         self.dispatch = None
-        if self.download is not Download.ENDED:
+        if self.download is not _ENDED:
             self._fail(error)
 
     # -- from the backend ----------------------------------------------------------------------
@@ -191,7 +201,7 @@ class Exchange:
             and self._answered_by_condition(head, headers)
         ):
             return
-        self.download = Download.RELAYING
+        self.download = _RELAYING
         request = self._request
         request.send_head(head.status, head.reason, headers, head.content_length)
         request.registerProducer(self, True)
@@ -253,11 +263,11 @@ class Exchange:
         self._request.write(data)
 
     def pieces_received(self) -> None:
-        if self.download is Download.RELAYING:
+        if self.download is _RELAYING:
             self._request.flush()
 
     def response_complete(self) -> None:
-        self.download = Download.ENDED
+        self.download = _ENDED
         self._release(None)
         self._request.unregisterProducer()
         self._request.finish()
@@ -273,7 +283,7 @@ class Exchange:
     def _fail(self, error: BaseException) -> None:
         """An error page while that is possible, an abort when it is not."""
         request = self._request
-        self.download = Download.ENDED
+        self.download = _ENDED
         self._release(error if isinstance(error, BackendError) else None)
         self._free_body()
         request.unregisterProducer()
@@ -281,16 +291,16 @@ class Exchange:
 
     def _hand_over(self) -> None:
         """The answer comes from elsewhere: the backend has done its part."""
-        self.download = Download.ENDED
+        self.download = _ENDED
         if self._client is not None:
             self._client.cancel()
         self._release(None)
         self._free_body()
 
     def _client_gone(self) -> None:
-        if self.download is Download.ENDED:
+        if self.download is _ENDED:
             return
-        self.download = Download.ENDED
+        self.download = _ENDED
         if self._client is not None:
             self._client.cancel()
         dispatch, self.dispatch = self.dispatch, None
@@ -325,7 +335,7 @@ class Exchange:
         """For the log: where the exchange stood, with whom, and what had gone each way."""
         client = self._client
         if client is None:
-            phase = "spool" if self.upload is Upload.SPOOLING else "connect"
+            phase = "spool" if self.upload is _SPOOLING else "connect"
             return f"phase={phase} backend={self._resource.pool.name}"
         return (
             f"phase={client.last_phase.value} backend={self._resource.pool.name}"
@@ -333,9 +343,7 @@ class Exchange:
         )
 
 
-def _take(
-    headers: HeaderList, name: bytes, names: set[bytes]
-) -> tuple[bytes | None, HeaderList]:
+def _take(headers: HeaderList, name: bytes, names: set[bytes]) -> tuple[bytes | None, HeaderList]:
     """The value of a field (repeated ones joined), and the headers without it."""
     if name not in names:
         return None, headers

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IConnector, IPushProducer, IReactorTime
@@ -53,6 +53,14 @@ class Phase(Enum):
     HEAD = "head"
     BODY = "body"
     DONE = "done"
+
+
+# Looking a member up in its class costs more than the comparison.
+_CONNECT: Final = Phase.CONNECT
+_SEND: Final = Phase.SEND
+_HEAD: Final = Phase.HEAD
+_BODY: Final = Phase.BODY
+_DONE: Final = Phase.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +108,8 @@ class ScgiClientProtocol(Protocol):
         self._send_failed = False
         self._receive_paused = False
         self._lost = False
-        self.phase = Phase.CONNECT
-        self.last_phase = Phase.CONNECT
+        self.phase = _CONNECT
+        self.last_phase = _CONNECT
         self.sent = 0
         self.received = 0
         self.first_bytes = b""
@@ -113,7 +121,7 @@ class ScgiClientProtocol(Protocol):
         body = request.body
         if body is None:
             data = frame(0, request.block)
-            self.phase = Phase.HEAD
+            self.phase = _HEAD
             self.sent = len(data)
             self._wait()
             self.transport.write(data)
@@ -123,7 +131,7 @@ class ScgiClientProtocol(Protocol):
         data = frame(body.length, request.block)
         if isinstance(body, RequestBody):
             data += body.first_bytes()
-        self.phase = Phase.SEND
+        self.phase = _SEND
         self._uploading = True
         self.transport.registerProducer(self, True)
         self.write(data)
@@ -147,14 +155,14 @@ class ScgiClientProtocol(Protocol):
             return
         self._uploading = False
         self.transport.unregisterProducer()
-        if self.phase is Phase.SEND:
-            self.phase = Phase.HEAD
+        if self.phase is _SEND:
+            self.phase = _HEAD
         self._wait()
         if self._request.half_close:
             self.transport.loseWriteConnection()
 
     def _upload_broke(self, failure: Failure) -> None:
-        if self.phase is not Phase.DONE:
+        if self.phase is not _DONE:
             self.cancel()
             self._receiver.upload_failed(failure)
 
@@ -194,21 +202,21 @@ class ScgiClientProtocol(Protocol):
 
     def pause_response(self) -> None:
         """Stop reading the answer; the backend's deadline stops as well."""
-        if self.phase is not Phase.DONE and not self._receive_paused:
+        if self.phase is not _DONE and not self._receive_paused:
             self._receive_paused = True
             self._wait()
             self.transport.pauseProducing()
 
     def resume_response(self) -> None:
         """Go on reading."""
-        if self.phase is not Phase.DONE and self._receive_paused:
+        if self.phase is not _DONE and self._receive_paused:
             self._receive_paused = False
             self._wait()
             self.transport.resumeProducing()
 
     def _wait(self) -> None:
         """Give the backend its time from now on, if it is the backend that is waited for."""
-        if self.phase is Phase.DONE:
+        if self.phase is _DONE:
             return
         waiting = self._send_blocked if self._uploading else not self._receive_paused
         self.deadline = self._seconds() + self._timeout if waiting else math.inf
@@ -216,7 +224,7 @@ class ScgiClientProtocol(Protocol):
             self._wheel.watch(self)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.phase is Phase.DONE:
+        if self.phase is _DONE:
             return
         if not self.received:
             self.first_bytes = data[:FIRST_BYTES]
@@ -229,21 +237,21 @@ class ScgiClientProtocol(Protocol):
             self._fail(error)
             return
         self._tell(events)
-        if self.phase is not Phase.DONE:
+        if self.phase is not _DONE:
             self._receiver.pieces_received()
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self._lost = True
         self._wheel.forget(self)
-        if self.phase is Phase.DONE:
+        if self.phase is _DONE:
             return
         had_body = self._request.body is not None
         try:
-            if self.phase is not Phase.BODY and (self._send_failed or self._uploading):
+            if self.phase is not _BODY and (self._send_failed or self._uploading):
                 raise SendFailed("the backend closed while the request was being sent")
             # A backend that closes with request bytes unread resets the connection, whole answer
             # or not; without a body to leave unread, a reset means that it broke.
-            if not reason.check(ConnectionDone) and not (had_body and self.phase is Phase.BODY):
+            if not reason.check(ConnectionDone) and not (had_body and self.phase is _BODY):
                 raise TruncatedResponse("the backend reset the connection")
             events = self._parser.eof()
         except BackendError as error:
@@ -257,23 +265,23 @@ class ScgiClientProtocol(Protocol):
             if type(event) is bytes:
                 receiver.body_received(event)
             elif type(event) is ResponseHead:
-                self.phase = Phase.BODY
+                self.phase = _BODY
                 receiver.head_received(event)
             elif type(event) is End:
                 self._close()
                 receiver.response_complete()
                 return
-            if self.phase is Phase.DONE:
+            if self.phase is _DONE:
                 return
 
     def deadline_passed(self) -> None:
-        if self.phase is Phase.DONE:
+        if self.phase is _DONE:
             self.transport.abortConnection()
             return
         seconds = f"{self._timeout:g} s"
-        if self.phase is Phase.BODY:
+        if self.phase is _BODY:
             self._fail(BodyTimeout(f"no further body bytes within {seconds}"))
-        elif self.phase is Phase.SEND:
+        elif self.phase is _SEND:
             self._fail(HeadTimeout(f"the backend did not read the request for {seconds}"))
         else:
             self._fail(HeadTimeout(f"no complete response head within {seconds}"))
@@ -282,7 +290,7 @@ class ScgiClientProtocol(Protocol):
 
     def cancel(self) -> None:
         """Close at once and tell nobody: the answer is not wanted any more."""
-        if self.phase is not Phase.DONE:
+        if self.phase is not _DONE:
             self._close(abort=True)
 
     def _fail(self, error: BackendError) -> None:
@@ -293,7 +301,7 @@ class ScgiClientProtocol(Protocol):
         abort = abort or self._uploading
         self._stop_upload()
         self.last_phase = self.phase
-        self.phase = Phase.DONE
+        self.phase = _DONE
         if abort:
             self.transport.abortConnection()
         else:
