@@ -11,12 +11,12 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress, IProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.errors import BackendError, ConnectFailed, NameNotFound, Unavailable
 from scgiproxy.interfaces import ICall, IDeadline
+from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.resolve import Addresses

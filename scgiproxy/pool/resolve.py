@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
-from twisted.logger import Logger
 from zope.interface import implementer
 
+from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address, UnixAddress
 from scgiproxy.wire.transport import SocketAddress
 

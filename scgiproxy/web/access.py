@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from passlib.apache import HtpasswdFile
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 
 from scgiproxy.errors import Forbidden, GatewayError, Unauthorized
+from scgiproxy.log.events import Logger
 from scgiproxy.rules.access import Outcome
 from scgiproxy.rules.settings import BasicAuth, Settings
 

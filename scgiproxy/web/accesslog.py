@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from typing import Literal, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from scgiproxy.errors import ClientGone
+from scgiproxy.log.file import LogFile
 from scgiproxy.message.conditions import MONTHS
 
 _FLUSH_SIZE = 64 * 1024
 _FLUSH_DELAY = 1.0
-
-# Not blocking: a FIFO without a reader is an error, and no reason to stand still.
-_OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 _UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
 _ESCAPES = {bytes((code,)): b"\\x%02x" % code for code in range(256)} | {
@@ -92,27 +88,31 @@ def format_log_time(seconds: float) -> bytes:
 class AccessLogFile:
     """One access log.
 
-    Lines are kept until there are 64 KiB of them, or for a second. A file that cannot be opened
-    or written to (a full disk) is told once in the error log; its lines are lost, requests go on,
-    and it is tried again with each flush.
+    Lines are kept until there are 64 KiB of them, or for a second, and then appended to a
+    `LogFile`: one that is moved away is made anew, so log rotation needs no signal. (SIGUSR1 is
+    twistd's own: it rotates twistd's log.) A file that cannot be written (a full disk) is told once
+    in Twisted's log; its lines are lost, requests go on.
     """
-
-    _log = Logger()
 
     def __init__(self, path: str, format: LogFormat, reactor: IReactorTime) -> None:  # noqa: A002
         self.path = path
         self._combined = format == "combined"
         self._reactor = reactor
+        self._file = LogFile(path, "access log")
         self._lines: list[bytes] = []
         self._size = 0
         self._flushing: IDelayedCall | None = None
-        self._fd = -1
-        self._failing = False
-        self._torn = False
         self._closed = False
         self._second = -1
         self._time = b""
-        self._open()
+
+    def open(self) -> None:
+        """Open the file; without this, when it is first written to. Undoes `close`.
+
+        Raises OSError.
+        """
+        self._file.open()
+        self._closed = False
 
     def log(self, request: AnsweredRequest) -> None:
         """Write one line about a request that has been answered, or given up."""
@@ -168,59 +168,10 @@ class AccessLogFile:
         data = b"".join(self._lines)
         self._lines.clear()
         self._size = 0
-        if self._fd >= 0 or self._open():
-            self._write(data)
-
-    def reopen(self) -> None:
-        """Open the file anew, by its name: it has been moved away (log rotation)."""
-        self.flush()
-        self._close_file()
-        if not self._closed:
-            self._open()
+        self._file.append(data)
 
     def close(self) -> None:
         """Write what is kept, and close. Again is harmless."""
         self.flush()
-        self._close_file()
+        self._file.close()
         self._closed = True
-
-    def _open(self) -> bool:
-        try:
-            self._fd = os.open(self.path, _OPEN, 0o644)
-        except OSError as error:
-            self._tell(error)
-            return False
-        return True
-
-    def _write(self, data: bytes) -> None:
-        if self._torn:
-            data = b"\n" + data
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError as error:
-            written = len(data) - len(view)
-            if written:
-                self._torn = data[written - 1] != 0x0A
-            self._tell(error)
-        else:
-            self._torn = False
-            if self._failing:
-                self._failing = False
-                self._log.info("access log {path} is written again", path=self.path)
-
-    def _tell(self, error: OSError) -> None:
-        if not self._failing:
-            self._failing = True
-            self._log.error(
-                "access log {path} cannot be written: {reason}; lines are lost until it can",
-                path=self.path,
-                reason=error.strerror,
-            )
-
-    def _close_file(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
-            self._torn = False

@@ -23,7 +23,6 @@ from httptools import (
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,13 +35,14 @@ from scgiproxy.errors import (
     TargetTooLong,
 )
 from scgiproxy.interfaces import IDeadline
+from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
 from scgiproxy.message.headers import HeaderList, is_token
 from scgiproxy.web.address import ConnectionEnd
 
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
-    from scgiproxy.web.site import GatewaySite
+    from scgiproxy.web.site import GatewaySite, KeepAlive
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_IDLE = 2.0
@@ -110,6 +110,7 @@ class HttpChannel(Protocol):
         self.local = site.local_end(self.transport.getHost())
         self.remote = ConnectionEnd(self.transport.getPeer())
         self.limits = site.limits_for(self.local)
+        self._keep_alive_timeout = self.limits.keep_alive_timeout
         self.transport.registerProducer(self, True)
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
@@ -387,7 +388,7 @@ class HttpChannel(Protocol):
         """Seconds to wait for the client, now that nothing is being answered."""
         if self._in_head or self._receiving is not None or self._send_blocked:
             return self.limits.timeout
-        return self.limits.keep_alive_timeout
+        return self._keep_alive_timeout
 
     def _advance(self) -> None:
         """Serve what waits, one after the other, without recursion."""
@@ -403,6 +404,12 @@ class HttpChannel(Protocol):
         if not self._queue:
             self._ahead = 0
             self.resume(Pause.PIPELINE)
+
+    def set_keep_alive(self, request: GatewayRequest, keep_alive: KeepAlive) -> None:
+        """The host that answers `request` is known, and the connection's life is its affair."""
+        self._keep_alive_timeout = keep_alive.timeout
+        if not keep_alive.enabled or 0 < keep_alive.max_requests <= self.requests:
+            request.keep_alive = False
 
     def send_continue(self, request: GatewayRequest) -> None:
         """The upload is wanted: say so, and wait for it from now on."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, TruncatedResponse
 from scgiproxy.interfaces import IGatewayRequest
+from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import (
     LAST_CHUNK,
     BodyKind,
@@ -364,7 +364,7 @@ class GatewayRequest(LazyRequest):
         """Something of ours broke: an error page if there is still time, else an abort."""
         error = failure.value
         if not isinstance(error, ScgiProxyError):
-            self.log.failure("while serving {uri!r}", failure, uri=self.uri)
+            self.log.failure("while serving {uri!r}", failure, uri=self.uri, request=self)
         self.site.answer_error(self, error)
 
     def _end(self) -> None:
@@ -386,7 +386,7 @@ class GatewayRequest(LazyRequest):
             try:
                 callback()
             except Exception:
-                self.log.failure("while giving up {uri!r}", uri=self.uri)
+                self.log.failure("while giving up {uri!r}", uri=self.uri, request=self)
         for deferred in self.__dict__.pop("notifications", ()):
             deferred.errback(failure)
 

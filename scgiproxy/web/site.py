@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError
+from scgiproxy.log.events import Logger
 from scgiproxy.message.conditions import format_http_date
 from scgiproxy.message.environ import server_identity
 from scgiproxy.message.framing import RequestFraming
@@ -43,16 +44,33 @@ class ConnectionLimits:
     max_requests: int
 
     @classmethod
-    def of(cls, server: ServerSettings) -> ConnectionLimits:
+    def of(cls, hosts: Sequence[ServerSettings]) -> ConnectionLimits:
+        """For a connection that one of `hosts` will serve: the limits of the first, and as many
+        requests as any of them allows (see `KeepAlive`)."""
+        server = hosts[0]
+        most = [each.max_keep_alive_requests for each in hosts if each.keep_alive]
         return cls(
             server.limit_request_line,
             server.limit_request_fields,
             server.limit_request_field_size,
             server.timeout,
-            server.keep_alive,
+            bool(most),
             server.keep_alive_timeout,
-            server.max_keep_alive_requests,
+            0 if 0 in most else max(most, default=1),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """What the host that answers says of the connection's life."""
+
+    enabled: bool
+    timeout: float
+    max_requests: int
+
+    @classmethod
+    def of(cls, server: ServerSettings) -> KeepAlive:
+        return cls(server.keep_alive, server.keep_alive_timeout, server.max_keep_alive_requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,8 @@ class _Host:
 
     resource: VirtualHostResource
     identity: tuple[bytes, bytes]
+    keep_alive: KeepAlive | None
+    """None: all hosts of that end say the same."""
 
 
 class GatewaySite(Site):
@@ -120,11 +140,11 @@ class GatewaySite(Site):
         return found
 
     def limits_for(self, local: ConnectionEnd) -> ConnectionLimits:
-        """The limits of the first virtual host on that end."""
+        """The limits of a connection to that end, before a virtual host is named."""
         found = self._limits.get(local)
         if found is None:
-            server = self.hosts.candidates(local)[0].server
-            found = self._limits[local] = ConnectionLimits.of(server)
+            servers = [host.server for host in self.hosts.candidates(local)]
+            found = self._limits[local] = ConnectionLimits.of(servers)
         return found
 
     def make_request(
@@ -167,6 +187,8 @@ class GatewaySite(Site):
                     request.replace_header(b"host", name)
             host = self._host(local, name)
             request.host_resource, request.server_identity = host.resource, host.identity
+            if host.keep_alive is not None:
+                request.channel.set_keep_alive(request, host.keep_alive)
             resource = host.resource
             request.target = parse_target(uri, request.method, resource.server.encoded_slashes)
             resource.serve(request)
@@ -193,7 +215,9 @@ class GatewaySite(Site):
             )
             if len(self._known_hosts) >= MOST_REMEMBERED:
                 self._known_hosts.clear()
-            found = self._known_hosts[key] = _Host(resource, identity)
+            said = {KeepAlive.of(each.server) for each in self.hosts.candidates(local)}
+            keep_alive = KeepAlive.of(server) if len(said) > 1 else None
+            found = self._known_hosts[key] = _Host(resource, identity, keep_alive)
         return found
 
     def reroute(self, request: GatewayRequest, raw_target: bytes) -> None:
@@ -208,9 +232,7 @@ class GatewaySite(Site):
 
     # -- what answers call ---------------------------------------------------------------------
 
-    def answer_error(
-        self, request: GatewayRequest, error: BaseException, detail: str = ""
-    ) -> None:
+    def answer_error(self, request: GatewayRequest, error: BaseException, detail: str = "") -> None:
         """Log `error` in one line; an error page if there is time for one, else an abort."""
         self._log_failure(request, error, detail)
         if request.gone or request.finished:
@@ -242,11 +264,10 @@ class GatewaySite(Site):
             uri=_shown(request.uri),
             elapsed=self.seconds() - request.started,
             detail=" " + detail if detail else "",
+            request=request,
         )
 
 
 def _shown(data: bytes, most: int = 200) -> str:
     """Bytes of a client in a log line: printable, bounded."""
     return ascii(data[:most].decode("latin-1"))[1:-1]
-
-

@@ -10,9 +10,9 @@ from __future__ import annotations
 from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from scgiproxy.interfaces import IDeadline
+from scgiproxy.log.events import Logger
 
 
 class DeadlineWheel:

@@ -17,12 +17,12 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Protocol as BareProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.errors import ConnectFailed
 from scgiproxy.interfaces import IDeadline
+from scgiproxy.log.events import Logger
 from scgiproxy.wire.connect_error import backlog_full, connect_failed, timed_out
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial, unix_socket_name

@@ -101,6 +101,7 @@ class Log:
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
     made = Log(tmp_path / "access.log")
+    made.file.open()
     yield made
     made.file.close()
     assert made.clock.getDelayedCalls() == []
@@ -186,16 +187,19 @@ def test_closing_writes_what_is_left(log: Log) -> None:
     log.file.write(b"last\n")
     log.file.close()
     log.file.write(b"too late\n")
-    log.file.reopen()
     log.file.close()
     assert log.lines() == [b"last\n"]
+    log.file.open()
+    log.file.write(b"opened again\n")
+    log.file.close()
+    assert log.lines() == [b"last\n", b"opened again\n"]
 
 
 def test_rotation(log: Log) -> None:
-    """What came before is in the old file, also when it was not yet written."""
+    """A file that was moved away is made anew with the next lines, without being told to."""
     log.file.write(b"before\n")
+    log.file.flush()
     moved = log.path.rename(log.path.with_suffix(".1"))
-    log.file.reopen()
     log.file.write(b"after\n")
     log.file.flush()
     assert moved.read_bytes() == b"before\n"
@@ -220,7 +224,8 @@ class TestTrouble:
         assert log.lines() == [b"kept\n"]
         log.path.unlink()
         log.path.parent.rmdir()
-        log.file.reopen()
+        log.file.write(b"into the file without a name\n")
+        log.file.flush()
         assert len(logged_errors.flush()) == 1
         log.file.close()
 
@@ -251,5 +256,9 @@ class TestTrouble:
         """It does not stop the server."""
         os.mkfifo(tmp_path / "fifo")
         log = AccessLogFile(str(tmp_path / "fifo"), "common", Clock())
+        with pytest.raises(OSError, match="No such device"):
+            log.open()
+        log.write(b"lost\n")
+        log.flush()
         assert len(logged_errors.flush()) == 1
         log.close()

@@ -1,0 +1,105 @@
+"""A file that lines are appended to, and that may be moved away at any time (log rotation)."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.logger import Logger
+
+# Not blocking: a FIFO without a reader is an error, and no reason to stand still.
+_OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
+class LogFile:
+    """One file, opened by its first `append` unless `open` came before.
+
+    Before each `append` it is seen whether the name still leads to the open file; if not, the file
+    of that name is opened, or made. So rotation needs no signal and no restart: move the file away.
+    Where that cannot be done (the process may no longer write to the folder), the moved file is
+    written on.
+
+    What cannot be written (a full disk) is told once in Twisted's log, and lost; it is tried again
+    with each `append`. `kind` is what messages call the file.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, kind: str) -> None:
+        self.path = path
+        self._kind = kind
+        self._fd = -1
+        self._identity = (0, 0)
+        self._failing = False
+        self._torn = False
+
+    def open(self) -> None:
+        """Open the file, if it is not open. Raises OSError."""
+        if self._fd < 0:
+            self._open()
+
+    def append(self, data: bytes) -> None:
+        """Write whole lines, now."""
+        current = self._is_current()
+        if not current:
+            try:
+                self._open()
+                current = True
+            except OSError as error:
+                if self._fd < 0:
+                    self._tell("cannot be written", "lines are lost until it can", error)
+                    return
+                self._tell("was moved, and cannot be made anew", "the moved one is used", error)
+        self._write(data, current)
+
+    def close(self) -> None:
+        """Close the file; a later `append` opens it again."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            self._torn = False
+
+    def _is_current(self) -> bool:
+        if self._fd < 0:
+            return False
+        try:
+            found = os.stat(self.path)  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def _open(self) -> None:
+        fd = os.open(self.path, _OPEN, 0o644)
+        self.close()
+        self._fd = fd
+        found = os.fstat(fd)
+        self._identity = (found.st_dev, found.st_ino)
+
+    def _write(self, data: bytes, current: bool) -> None:
+        if self._torn:
+            data = b"\n" + data
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            written = len(data) - len(view)
+            if written:
+                self._torn = data[written - 1] != 0x0A
+            self._tell("cannot be written", "lines are lost until it can", error)
+        else:
+            self._torn = False
+            if self._failing and current:
+                self._failing = False
+                self._log.info("{kind} {path} is written again", kind=self._kind, path=self.path)
+
+    def _tell(self, what: str, consequence: str, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            self._log.error(
+                "{kind} {path} {what}: {reason}; {consequence}",
+                kind=self._kind,
+                path=self.path,
+                what=what,
+                reason=error.strerror,
+                consequence=consequence,
+            )
