@@ -63,7 +63,7 @@ def _document(request: GatewayRequest, status: int) -> ErrorDocument | None:
     if request.error_status:
         return None
     # Nothing of a malformed request goes any further, to an error document neither.
-    sound = request.refusal is None and hasattr(request, "target")
+    sound = request.refusal is None and (status != 400 or hasattr(request, "target"))
     settings = request.settings or request.host_resource.base_settings
     document = settings.error_documents.get(status)
     if document is None or document.kind is ErrorDocumentKind.DEFAULT:
