@@ -259,8 +259,9 @@ class GatewayRequest(LazyRequest):
         if status in (204, 304):
             # It describes a body, and there is none.
             headers = [item for item in headers if item[0].lower() != b"content-type"]
-        settings = self.settings
-        if settings is not None and settings.response_headers:
+        # What is refused before any section is looked at has those of the host.
+        settings = self.settings or self.host_resource.base_settings
+        if settings.response_headers:
             edits = settings.response_headers
             if self.is_error_page:
                 edits = tuple(edit for edit in edits if edit.always)
