@@ -6,9 +6,9 @@ from scgi.scgi_server import SCGIHandler, SCGIServer
 class Hello(SCGIHandler):
     def produce(self, env, bodysize, source, sink):
         sent = source.read(bodysize).decode()
-        text = f"{env['REQUEST_METHOD']} {env['SCRIPT_NAME']}, and a body of {len(sent)} letters.\n"
+        asked = f"{env['REQUEST_METHOD']} {env['SCRIPT_NAME']}"
         sink.write(b"Content-Type: text/plain; charset=utf-8\r\n\r\n")
-        sink.write(text.encode())
+        sink.write(f"{asked}, and a body of {len(sent)} letters.\n".encode())
 
 
 if __name__ == "__main__":

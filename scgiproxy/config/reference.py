@@ -54,7 +54,9 @@ def _directive(row: Directive) -> Iterator[str]:
     yield ""
     yield from _heading(row.shown, "~")
     synopsis = f"{row.name} {row.syntax}".rstrip()
-    yield f"``<{synopsis}>``" if row.is_section else f"``{synopsis}``"
+    yield ".. code-block:: none"
+    yield ""
+    yield f"   <{synopsis}>" if row.is_section else f"   {synopsis}"
     yield ""
     yield _escape(row.doc)
     yield ""

@@ -29,12 +29,12 @@ def test_every_parameter_is_named() -> None:
 def test_an_entry() -> None:
     """Synopsis, sentence, default, context and merge rule, from the row."""
     assert (
-        "Timeout\n~~~~~~~\n\n``Timeout SECONDS[ms|s|min|h]``\n\nThe longest wait for a client,"
-        " and for a backend without a limit of its own.\n\n:Default: 60\n"
+        "Timeout\n~~~~~~~\n\n.. code-block:: none\n\n   Timeout SECONDS[ms|s|min|h]\n\n"
+        "The longest wait for a client, and for a backend without a limit of its own.\n\n:Default: 60\n"
         ":Context: server config, <VirtualHost>\n"
         ":Merging: the last line counts; an inner place replaces the outer one\n"
     ) in render()
-    assert "\n``<RequireAll>``\n" in render()
+    assert "\n   <RequireAll>\n" in render()
     assert ":Context: server config, <VirtualHost>, every section\n" in render()
 
 

@@ -10,9 +10,15 @@ import pytest
 from tests.parity.differences import DIFFERENCES, STANDING_VARIABLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "differences.rst").read_text()
-LABEL = re.compile(r"^\.\. _difference-([a-z0-9-]+):$", re.MULTILINE)
-ENTRIES = dict(zip(LABEL.findall(PAGE), LABEL.split(PAGE)[2::2], strict=True))
-"""Each entry's text by its label."""
+LABEL = re.compile(r"^\.\. _difference-([a-z0-9-]+):\n\n", re.MULTILINE)
+LABELS = re.compile(f"((?:{LABEL.pattern.replace('(', '(?:')})+)", re.MULTILINE)
+_, *PIECES = LABELS.split(PAGE)
+ENTRIES = {
+    label: text
+    for labels, text in zip(PIECES[::2], PIECES[1::2], strict=True)
+    for label in LABEL.findall(labels)
+}
+"""Each entry's text by its labels, of which it may have several."""
 
 PROBLEMS = {
     "chunked uploads refused": "chunked-upload",
@@ -48,7 +54,7 @@ DECISIONS = {
     "methods that the parser does not know": "unknown-methods",
     "431 for too large headers": "header-limit-status",
     "502 for a bad answer": "bad-gateway",
-    "%00 is 400": "null-byte",
+    "%00 is 400": "encoded-nul",
     "a client that half-closes has left": "half-close",
     "a limit of the header block": "maxheader",
     "Header has one table": "header-tables",
