@@ -15,7 +15,7 @@ from scgiproxy.rules.environment import (
 )
 
 _FRAMING = ("CONTENT_LENGTH", "SCGI")
-"""What the protocol itself sets: another value would break it."""
+"""What the protocol itself sets: another value would break it, and is left out."""
 _COMPUTED = frozenset(
     {
         "REQUEST_METHOD",
@@ -40,7 +40,7 @@ def _check_name(place: Place, directive: str, name: str) -> None:
     if not name or any(ord(character) < 0x20 for character in name):
         raise ValueError(f"expected the name of a variable, got {name!r}")
     if name in _FRAMING:
-        raise ValueError(f"{name} is part of the protocol and cannot be set")
+        place.warn(f"{directive}: {name} does nothing: it is part of the protocol")
     if name in _COMPUTED:
         place.warn(f"{directive}: {name} does nothing: the gateway computes it for each request")
     if name == "GATEWAY_INTERFACE":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -60,6 +60,7 @@ class SectionTable:
         "_location_expressions",
         "_locations",
         "_merge",
+        "_naming",
         "_plain",
         "_proxies",
         "_remembered",
@@ -98,6 +99,41 @@ class SectionTable:
         self._directory_expressions = tuple(expressions[SectionKind.DIRECTORY])
         self._remembered: dict[tuple[int, ...], Settings] = {}
         self._plain = None if kept else merge([base])
+        self._naming: dict[SectionKind, list[re.Pattern[bytes]]] = {}
+        for section in sections:
+            if isinstance(section.pattern, re.Pattern) and section.pattern.groupindex:
+                kind = section.kind
+                if kind is SectionKind.LOCATION_MATCH:
+                    kind = SectionKind.LOCATION
+                self._naming.setdefault(kind, []).append(section.pattern)
+
+    @property
+    def names_groups(self) -> bool:
+        """Whether an expression of a section names groups: see `named_groups`."""
+        return bool(self._naming)
+
+    def named_groups(
+        self, path: bytes, *, mapped_url: bytes | None = None, file_path: str = ""
+    ) -> dict[bytes, bytes]:
+        """``MATCH_NAME`` and its text for each named group ``(?<name>...)`` of the sections that
+        apply, later ones over earlier ones. (LocationMatch, ProxyMatch, DirectoryMatch.)"""
+        texts: list[tuple[SectionKind, Iterable[bytes]]] = [(SectionKind.LOCATION, (path,))]
+        if mapped_url is not None:
+            texts.insert(0, (SectionKind.PROXY, (mapped_url,)))
+        elif file_path:
+            folders = _folders(file_path.encode("utf-8", "surrogateescape"))
+            texts.insert(0, (SectionKind.DIRECTORY, list(folders)))
+        variables: dict[bytes, bytes] = {}
+        for kind, candidates in texts:
+            for pattern in self._naming.get(kind, ()):
+                found = next(filter(None, map(pattern.search, candidates)), None)
+                if found is not None:
+                    variables |= {
+                        b"MATCH_" + name.upper().encode(): text
+                        for name, text in found.groupdict().items()
+                        if text is not None
+                    }
+        return variables
 
     def for_mount(self, path: bytes, mapped_url: bytes) -> Settings:
         """For a request to a backend: `path` is the request's, `mapped_url` as

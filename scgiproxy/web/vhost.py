@@ -121,14 +121,21 @@ class VirtualHostResource(Resource):
         mapped = self._map(request)
         request.mapped = mapped
         if mapped is not None and mapped.mount.target is not None:
-            settings = self._sections.for_mount(request.target.path, mapped_url(mapped))
-            request.settings = settings
+            path, url = request.target.path, mapped_url(mapped)
+            request.settings = settings = self._sections.for_mount(path, url)
+            if self._sections.names_groups:
+                names = self._sections.named_groups(path, mapped_url=url)
+                request.environment.update(names)
             self._admit(request, settings)
         else:
             request.mapped = None
-            root, rest = self._file(request.target.path)
-            path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""
-            request.settings = settings = self._sections.for_file(request.target.path, path)
+            path = request.target.path
+            root, rest = self._file(path)
+            file_path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""
+            request.settings = settings = self._sections.for_file(path, file_path)
+            if self._sections.names_groups:
+                names = self._sections.named_groups(path, file_path=file_path)
+                request.environment.update(names)
             self._admit(request, settings)
 
     def _map(self, request: GatewayRequest) -> Mapped | None:
@@ -231,4 +238,3 @@ class VirtualHostResource(Resource):
             request.render(resource)
         except Exception:
             request.failed(Failure())
-

@@ -232,3 +232,30 @@ def test_locations_agree_with_a_walk(specifications, path: bytes) -> None:
         if matches:
             walked.append(str(number))
     assert table(*sections).location_only(path).handler == " ".join(walked)
+
+
+def test_named_groups() -> None:
+    """Each kind of section has its text; a later one counts; what took no part is left out."""
+    sections = SectionTable(
+        {"handler": ""},
+        [
+            PlainSection(
+                SectionKind.LOCATION_MATCH, re.compile(b"^/(?P<site>[^/]+)/(?P<page>x)?"), {}
+            ),
+            PlainSection(SectionKind.LOCATION, re.compile(b"(?P<Site>last)"), {}),
+            PlainSection(SectionKind.PROXY, re.compile(b"^scgi://(?P<host>[^:]+)"), {}),
+            PlainSection(SectionKind.DIRECTORY, re.compile(b"^/srv/(?P<owner>[^/]+)$"), {}),
+        ],
+        Merging(),
+    )
+    assert sections.names_groups
+    assert sections.named_groups(b"/a/", mapped_url=b"scgi://h:1/") == {
+        b"MATCH_SITE": b"a",
+        b"MATCH_HOST": b"h",
+    }
+    assert sections.named_groups(b"/a/last", file_path="/srv/me/deep/file") == {
+        b"MATCH_SITE": b"last",
+        b"MATCH_OWNER": b"me",
+    }
+    assert sections.named_groups(b"/") == {}
+    assert not table(location_match("^/(a)", "x")).names_groups
