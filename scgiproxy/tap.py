@@ -14,6 +14,7 @@ The reactor is imported when the service is made, never before: ``twistd --react
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -24,10 +25,14 @@ from scgiproxy.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from scgiproxy.config.model import Config
+    from scgiproxy.demo.service import DemoService
 
 
 class Options(usage.Options):
-    """The command line. After parsing, `config` is the loaded configuration, unless ``--demo``."""
+    """The command line.
+
+    What is wrong with it raises `usage.UsageError`; under twistd, ends the process with one line.
+    """
 
     synopsis = "[options]"
     longdesc = (
@@ -36,7 +41,7 @@ class Options(usage.Options):
     )
     optFlags = [
         ["check", "t", "Check the configuration, print every error, and exit with 0 or 1."],
-        ["demo", None, "Serve a demonstration on http://127.0.0.1:8080/ to look at in a browser."],
+        ["demo", None, "Serve a demonstration to look at in a browser, on http://127.0.0.1:8080/."],
     ]
     optParameters = [["config", "c", None, "The configuration file, in Apache's language."]]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.conf")})
@@ -46,11 +51,12 @@ class Options(usage.Options):
         self["defines"] = {}
         self["proxypass"] = []
         self["listen"] = []
-        self.config: Config | None = None
 
     def opt_define(self, word: str) -> None:
         """Define a variable for the configuration: NAME or NAME=VALUE. Repeatable."""
         name, _, value = word.partition("=")
+        if not name:
+            raise usage.UsageError(f"--define {word!r}: expected NAME or NAME=VALUE")
         self["defines"][name] = value
 
     def opt_proxypass(self, line: str) -> None:
@@ -71,29 +77,55 @@ class Options(usage.Options):
     opt_p = opt_proxypass
     opt_l = opt_listen
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            if self.parent is None:
+                raise
+            # twistd itself would print every option there is before it.
+            sys.exit(f"twistd scgiproxy: {error} (--help tells more)")
+
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise usage.UsageError(f"unexpected {words[0]!r}; a configuration goes with --config")
+
     def postOptions(self) -> None:
-        sources = [
-            name for name in ("config", "proxypass", "demo") if self[name]
-        ]
+        sources = [name for name in ("config", "proxypass", "demo") if self[name]]
         if not sources:
-            raise usage.UsageError("give a configuration (--config), a mount (--proxypass) or --demo")
+            raise usage.UsageError(
+                "expected a configuration (--config), a mount (--proxypass) or --demo"
+            )
         if len(sources) > 1:
             raise usage.UsageError(f"--{sources[0]} and --{sources[1]} cannot be used together")
-        if self["listen"] and not self["proxypass"]:
-            raise usage.UsageError("--listen goes with --proxypass; a file has its Listen lines")
+        if self["listen"] and self["config"]:
+            raise usage.UsageError(
+                "--listen goes with --proxypass or --demo; a configuration has Listen lines"
+            )
+        if len(self["listen"]) > 1 and self["demo"]:
+            raise usage.UsageError("--demo listens in one place: expected --listen only once")
+        if self["defines"] and not self["config"]:
+            raise usage.UsageError("--define goes with --config")
         if self["check"]:
             sys.exit(self._check())
 
     def _check(self) -> int:
-        if self["demo"]:
-            print("Syntax OK")  # noqa: T201
-            return 0
+        from twisted.internet import reactor
+
+        from scgiproxy.service.root import check
+
+        notes: tuple[Problem, ...] = ()
         try:
-            config = load(self)
+            if self["demo"]:
+                _demo(self, reactor).application.discard()
+            else:
+                config = load(self)
+                notes = config.notes
+                check(config, reactor)
         except ConfigError as error:
-            _print_problems(error.problems)
+            _print_problems([*notes, *error.problems])
             return 1
-        _print_problems(config.notes)
+        _print_problems(notes)
         print("Syntax OK")  # noqa: T201
         return 0
 
@@ -110,26 +142,33 @@ def load(options: Options) -> Config:
 def makeService(options: Options) -> IService:
     """The gateway as a service, not started yet.
 
-    A configuration that cannot be used ends the process with its problems on standard error, as
-    ``--check`` prints them; use `load` and `service.root.GatewayService` to handle them yourself.
+    A configuration that cannot be used ends the process, with its problems on standard error as
+    ``--check`` prints them; so does a start for which a socket or a log file cannot be had. Use
+    `load` and `service.root.GatewayService` to handle that yourself.
     """
     from twisted.internet import reactor
 
     from scgiproxy.service.root import GatewayService
+    from scgiproxy.service.startup import ProcessService
 
-    if options["demo"]:
-        from scgiproxy.demo.service import DemoService
-
-        return DemoService(reactor)
     try:
-        return GatewayService(load(options), reactor)
+        if options["demo"]:
+            return ProcessService(_demo(options, reactor))
+        return ProcessService(GatewayService(load(options), reactor))
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None
 
 
-def _print_problems(problems: Any) -> None:
+def _demo(options: Options, reactor: Any) -> DemoService:
+    from scgiproxy.config.load import DEFAULT_LISTEN
+    from scgiproxy.demo.service import DemoService
+
+    (listen,) = options["listen"] or (DEFAULT_LISTEN,)
+    return DemoService(reactor, listen)
+
+
+def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        assert isinstance(problem, Problem)
         kind = "" if problem.is_error else "note: "
-        print(f"{problem.file}:{problem.line}: {kind}{problem.message}", file=sys.stderr)  # noqa: T201
+        print(f"{problem.file}:{problem.line}: {kind}{problem.message}", file=sys.stderr)

@@ -53,6 +53,8 @@ def _file(place: Place, word: str) -> str | None:
         raise ValueError(f"the directory of {str(path)!r} does not exist")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a directory; expected a file")
+    positions = place.configuration.values.setdefault("log_positions", {})
+    positions.setdefault(str(path), place.position)
     return str(path)
 
 

@@ -114,4 +114,6 @@ class Config:
     server_tokens: str = "Full"
     log_level: str = "warn"
     error_log: str | None = None
+    log_positions: Mapping[str, Position] = field(default_factory=dict)
+    """Where each log file is named first, by its path."""
     notes: tuple[Problem, ...] = ()

@@ -121,7 +121,7 @@ class DemoService(MultiService):
         self.application = ApplicationService(reactor, listen)
         self.application.setServiceParent(self)  # type: ignore[no-untyped-call]
         try:
-            config = load_text(DEMO_CONFIG, file_name="demo", defines=self.application.defines)
+            config = load_text(DEMO_CONFIG, file_name="--demo", defines=self.application.defines)
         except ConfigError:
             self.application.discard()
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from ipaddress import IPv6Address as IPv6Literal
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -96,7 +97,9 @@ class HostAddresses(Addresses):
         self._waiters.clear()
         resolution, self._resolution = self._resolution, None
         if self._asking and resolution is not None:
-            resolution.cancel()
+            # Twisted's own resolver cannot: it asks in a thread, and its answer is just kept.
+            with suppress(NotImplementedError):
+                resolution.cancel()
 
     def _ask(self) -> None:
         self._asking = True

@@ -23,6 +23,7 @@ from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.sections import SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
+from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.hosts import HostTable
@@ -48,7 +49,6 @@ class GatewayParts:
         self.authenticators = Authenticators(reactor)
         self.server_software = server_software(config.server_tokens)
         self.pools: list[Pool] = []
-        self.sites: list[GatewaySite] = []
         self._balancers: dict[str, Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
         self._problems: list[Problem] = []
@@ -57,18 +57,18 @@ class GatewayParts:
         )
         if self._problems:
             raise ConfigError(self._problems)
+        servers = [host.server for host in config.virtual_hosts]
+        self.error_logs = ErrorLogs(config.main.server, servers)
 
     def make_site(self, secure: bool) -> GatewaySite:
         """The factory of one listener."""
-        site = GatewaySite(
+        return GatewaySite(
             self.hosts,
             clock=self.reactor,
             wheel=self.wheel,
             server_software=self.server_software,
             secure=secure,
         )
-        self.sites.append(site)
-        return site
 
     @property
     def access_logs(self) -> Iterable[AccessLogFile]:

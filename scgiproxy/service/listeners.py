@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.log.events import Logger
 from scgiproxy.web.connection import use_immediate_writes
+from scgiproxy.web.site import GatewaySite
 
 _BACKLOG = 511
+_SECURE = re.compile(r"(haproxy:)*(ssl|tls):", re.IGNORECASE)
 
 
 class ListenerService(Service):
     """Listens while it runs. Binds in `privilegedStartService`, before privileges are dropped.
 
-    `ports` has the listening ports, in the order of the configuration. A socket that cannot be
-    had raises ConfigError with the Listen line it came from; the others are closed again.
+    - `ports`: the listening ports, in the order of the configuration.
+    - `sites`: the factory of each listener, also for a while after the service has stopped.
+
+    Raises ConfigError with each endpoint string that is none. A start raises it with each socket
+    that cannot be had, and the Listen line it came from; the other sockets are closed again.
     """
 
     log = Logger()
@@ -33,65 +39,79 @@ class ListenerService(Service):
     def __init__(
         self,
         listeners: Sequence[Listener],
-        make_site: Callable[[bool], Any],
+        make_site: Callable[[bool], GatewaySite],
         reactor: Any,
     ) -> None:
-        self._listeners = tuple(listeners)
         self._make_site = make_site
         self._reactor = reactor
+        self._endpoints: list[tuple[Listener, IStreamServerEndpoint]] = []
         self.ports: list[IListeningPort] = []
+        self.sites: list[GatewaySite] = []
         self._bound = False
+        problems: list[Problem] = []
+        for listener in listeners:
+            try:
+                self._endpoints.append((listener, _endpoint(listener, reactor)))
+            except ValueError as error:
+                problems.append(_problem(listener, str(error)))
+        if problems:
+            raise ConfigError(problems)
 
     def privilegedStartService(self) -> None:
         self._bind()
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
         self._bind()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def _bind(self) -> None:
         if self._bound:
             return
-        self._bound = True
+        self.sites.clear()
         problems: list[Problem] = []
-        for listener in self._listeners:
-            text = endpoint_text(listener)
-            try:
-                endpoint = serverFromString(self._reactor, text)
-            except Exception as error:
-                problems.append(_problem(listener, f"{text!r} is no endpoint: {error}"))
-                continue
-            self._listen(listener, endpoint, text.startswith(("ssl:", "tls:")), problems)
+        for listener, endpoint in self._endpoints:
+            site = self._make_site(_SECURE.match(listener.endpoint) is not None)
+            self.sites.append(site)
+            # The endpoints that Twisted has bind at once: what goes wrong is known on return.
+            listening: Deferred[IListeningPort] = endpoint.listen(site)
+            listening.addCallback(self._listening)
+            listening.addErrback(self._not_listening, listener, problems)
         if problems:
-            for port in self.ports:
-                port.stopListening()
-            self.ports.clear()
+            self._close_ports()
             raise ConfigError(problems)
-
-    def _listen(
-        self,
-        listener: Listener,
-        endpoint: IStreamServerEndpoint,
-        secure: bool,
-        problems: list[Problem],
-    ) -> None:
-        def failed(failure: Failure) -> None:
-            problems.append(_problem(listener, _reason(failure)))
-
-        # The endpoints that Twisted has bind at once: what goes wrong is known on return.
-        listening: Deferred[IListeningPort] = endpoint.listen(self._make_site(secure))
-        listening.addCallbacks(self._listening, failed)
+        self._bound = True
 
     def _listening(self, port: IListeningPort) -> None:
         self.ports.append(port)
         use_immediate_writes(port)
-        self.log.info("listening on {address}", address=port.getHost())
+        self.log.info("listening on {address}", address=_shown(port.getHost()), notice=True)
+
+    def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:
+        problem = _problem(listener, _reason(failure))
+        problems.append(problem)
+        if self._bound:  # an endpoint of a plugin, that takes its time
+            self.log.critical("{problem}", problem=problem)
 
     def stopService(self) -> Deferred[Any]:
+        """Close the sockets; connections stay. Fires when the sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._bound = False
+        return DeferredList(self._close_ports())
+
+    def _close_ports(self) -> list[Deferred[Any]]:
         ports, self.ports = self.ports, []
-        return DeferredList([_as_deferred(port.stopListening()) for port in ports])
+        return [
+            maybeDeferred(port.stopListening).addErrback(self._not_closed, port.getHost())
+            for port in ports
+        ]
+
+    def _not_closed(self, failure: Failure, address: Any) -> None:
+        # Such as a UNIX socket in a folder that only root may write to.
+        self.log.warn(
+            "{address} is not closed cleanly: {reason}",
+            address=_shown(address),
+            reason=failure.getErrorMessage(),
+        )
 
 
 def endpoint_text(listener: Listener) -> str:
@@ -119,21 +139,54 @@ def _ipv6_works() -> bool:
     return True
 
 
+def is_inherited(listener: Listener) -> bool:
+    """True if systemd hands the socket over: there is none unless it has started the process."""
+    return "systemd:" in listener.endpoint.lower()
+
+
+def _endpoint(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
+    """Raises ValueError: what is wrong with the string, or with a file that it names."""
+    text = endpoint_text(listener)
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except ImportError as error:
+        raise ValueError(
+            f"{text!r} needs more packages: pip install 'scgiproxy[tls]' ({error})"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"{text!r}: {error.strerror}: {error.filename}") from error
+    except LookupError as error:
+        if not is_inherited(listener):
+            raise ValueError(f"{text!r} is no endpoint: {error!r}") from error
+        raise ValueError(f"{text!r}: systemd has not handed over such a socket") from error
+    except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
+        raise ValueError(f"{text!r} is no endpoint: {error}") from error
+    return endpoint
+
+
 def _reason(failure: Failure) -> str:
     error = failure.value
-    if isinstance(error, CannotListenError):
-        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-        return f"cannot listen on {error.interface or '*'}:{error.port}: {reason}"
-    return f"cannot listen: {failure.getErrorMessage()}"
+    if not isinstance(error, CannotListenError):
+        return f"cannot listen: {failure.getErrorMessage()}"
+    reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    if isinstance(error.port, int):
+        host = error.interface or "*"
+        where = f"[{host}]:{error.port}" if ":" in host else f"{host}:{error.port}"
+    else:
+        where = error.port.decode(errors="backslashreplace")
+        if reason == "Cannot acquire lock":
+            reason = "another process listens there"
+    return f"cannot listen on {where}: {reason}"
+
+
+def _shown(address: Any) -> str:
+    """An address of Twisted's, as a Listen line has it."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None:
+        name = getattr(address, "name", None)
+        return str(address) if name is None else name.decode(errors="backslashreplace")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _problem(listener: Listener, message: str) -> Problem:
     return Problem(listener.position.file, listener.position.line, f"Listen: {message}")
-
-
-def _as_deferred(result: Any) -> Deferred[Any]:
-    if isinstance(result, Deferred):
-        return result
-    done: Deferred[Any] = Deferred()
-    done.callback(result)
-    return done

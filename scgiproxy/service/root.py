@@ -2,46 +2,152 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.internet.task import deferLater
 
-from scgiproxy.config.model import Config
+from scgiproxy.config.model import Config, Position
+from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.log.events import Logger
+from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
-from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.listeners import ListenerService, is_inherited
+from scgiproxy.web.accesslog import AccessLogFile
+from scgiproxy.web.channel import HttpChannel
+
+DRAIN = 4.0
+"""Seconds that running answers are given to end when the service stops."""
+
+_LOOK = 0.02
+_CLOSING = 1.0
 
 
 class GatewayService(MultiService):
-    """Serves `config` while it runs.
+    """Serves `config` while it runs; it may be started again after it has stopped.
 
-    `reactor` is passed in; nothing happens on it before the service starts. Sockets are bound in
-    `privilegedStartService` (``twistd --uid``); one that cannot be had ends the start with
-    ConfigError, naming the Listen line.
+    `reactor` is passed in; nothing happens on it before the service starts. Log files are opened
+    and sockets bound in `privilegedStartService` (``twistd --uid``).
+
+    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler, an
+    endpoint string that is none). So does a start if a socket or a log file cannot be had, naming
+    the line.
     """
 
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.parts = GatewayParts(config, reactor)
-        self.listeners = ListenerService(config.listeners, self.parts.make_site, reactor)
+        self._reactor = reactor
+        problems: list[Problem] = []
+        try:
+            self.parts = GatewayParts(config, reactor)
+        except ConfigError as error:
+            problems += error.problems
+        try:
+            self.listeners = ListenerService(
+                config.listeners, lambda secure: self.parts.make_site(secure), reactor
+            )
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            raise ConfigError(problems)
         self.listeners.setServiceParent(self)  # type: ignore[no-untyped-call]
 
-    def startService(self) -> None:
-        self.parts.resolver.start()
-        for note in self.parts.config.notes:
-            self.log.info("{note}", note=note)
-        super().startService()  # type: ignore[no-untyped-call]
+    def privilegedStartService(self) -> None:
+        self._open_logs()
+        self._start(super().privilegedStartService)
 
-    def stopService(self) -> Deferred[Any]:
-        """Stop listening, close what is idle; a running answer ends its connection."""
-        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
-        for site in self.parts.sites:
-            for channel in list(site.channels):
-                channel.shut_down()
+    def startService(self) -> None:
+        self._open_logs()
+        for note in self.parts.config.notes:
+            self.log.info("{note}", note=note, notice=True)
+        self._start(super().startService)
+        self.parts.resolver.start()
+
+    def _start(self, start: Any) -> None:
+        try:
+            start()
+        except ConfigError:
+            self.running = 0
+            self._close_logs()
+            raise
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, close what is idle, and give running answers `DRAIN` seconds.
+
+        What runs on is cut off. Fires when every connection is closed.
+        """
+        return Deferred.fromCoroutine(self._stop(super().stopService()))  # type: ignore[no-untyped-call]
+
+    async def _stop(self, listeners_stopped: Deferred[Any]) -> None:
+        await listeners_stopped
+        for channel in self._channels():
+            channel.shut_down()
+        if not await self._channels_closed(DRAIN):
+            left = list(self._channels())
+            self.log.info(
+                "cut off: {count} connections that were not done after {seconds:g} s",
+                count=len(left),
+                seconds=DRAIN,
+                notice=True,
+            )
+            for channel in left:
+                channel.abort()
+            await self._channels_closed(_CLOSING)
         self.parts.resolver.stop()
+        self.log.info("stopped", notice=True)
+        self._close_logs()
+
+    def _channels(self) -> Iterator[HttpChannel]:
+        return chain.from_iterable([list(site.channels) for site in self.listeners.sites])
+
+    async def _channels_closed(self, seconds: float) -> bool:
+        """Wait until no connection is left, but not longer than `seconds`."""
+        end = self._reactor.seconds() + seconds
+        while any(site.channels for site in self.listeners.sites):
+            if self._reactor.seconds() >= end:
+                return False
+            await deferLater(self._reactor, _LOOK)
+        return True
+
+    # -- logs ----------------------------------------------------------------------------------
+
+    def _open_logs(self) -> None:
+        """Open what is not open; again is harmless. Raises ConfigError."""
+        parts = self.parts
+        problems = []
+        files: list[tuple[str, LogFile | AccessLogFile]] = [
+            *(("ErrorLog", file) for file in parts.error_logs.files),
+            *(("CustomLog", log) for log in parts.access_logs),
+        ]
+        for directive, file in files:
+            try:
+                file.open()
+            except OSError as error:
+                position = parts.config.log_positions.get(file.path, Position("configuration", 1))
+                message = f"{directive}: cannot open {file.path}: {error.strerror}"
+                problems.append(Problem(position.file, position.line, message))
+        if problems:
+            self._close_logs()
+            raise ConfigError(problems)
+        parts.error_logs.open()
+
+    def _close_logs(self) -> None:
         for log in self.parts.access_logs:
             log.close()
-        return stopped
+        self.parts.error_logs.close()
+
+
+def check(config: Config, reactor: Any) -> None:
+    """Make every part of a gateway for `config`, and start none.
+
+    A socket that systemd hands over is there only when the gateway is started, and is left out.
+    Raises ConfigError with every problem.
+    """
+    own = tuple(listener for listener in config.listeners if not is_inherited(listener))
+    GatewayService(replace(config, listeners=own), reactor)

@@ -203,3 +203,22 @@ def test_stopping_cancels(names: Names) -> None:
     resolver.stop()
     assert names.questions[0].cancelled
     assert waiting.answers == []
+
+
+def test_stopping_with_a_resolver_that_cannot_cancel(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Twisted's own: the answer comes after all, and is kept for the next start."""
+
+    def cancel(question: Question) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(Question, "cancel", cancel)
+    resolver = Resolver(names)
+    known = resolver.lookup(TcpAddress("backend.example", 4000))
+    resolver.start()
+    resolver.stop()
+    names.questions[0].answer("192.0.2.1")
+    resolver.start()
+    assert hosts(known.current()) == ["192.0.2.1"]
+    assert len(names.questions) == 1

@@ -1,0 +1,58 @@
+"""A start that fails under twistd: lines on standard error and exit code 1, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from scgiproxy.errors import ConfigError
+
+_log = Logger()
+
+
+class StartupError(SystemExit, Exception):
+    """Ends the process with exit code 1.
+
+    It is an Exception too, because that is what twistd looks out for: it removes its PID file then,
+    and a daemon's start is told to have failed.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 1
+
+
+class ProcessService(MultiService):
+    """Starts `service` as the affair of a whole process, one that ends if that fails."""
+
+    def __init__(self, service: IService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        service.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Raises StartupError, with all there is to tell already told."""
+        with _telling_problems():
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Raises StartupError, with all there is to tell already told."""
+        with _telling_problems():
+            super().startService()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _telling_problems() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, CannotListenError) as error:
+        # twistd has put its log in the place of sys.stderr, and a daemon has only the log.
+        if sys.__stderr__ is not None:
+            print(error, file=sys.__stderr__, flush=True)
+        for line in str(error).splitlines():
+            _log.critical("{line}", line=line)
+        raise StartupError(str(error)) from None
