@@ -171,4 +171,4 @@ def _demo(options: Options, reactor: Any) -> DemoService:
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         kind = "" if problem.is_error else "note: "
-        print(f"{problem.file}:{problem.line}: {kind}{problem.message}", file=sys.stderr)
+        print(f"{problem.file}:{problem.line}: {kind}{problem.message}", file=sys.stderr)  # noqa: T201
