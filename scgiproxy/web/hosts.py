@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from fnmatch import translate
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from scgiproxy.message.environ import StaticEnviron
@@ -40,7 +40,6 @@ class HostTable:
         return found
 
     def _find(self, local: ConnectionEnd) -> tuple[VirtualHostResource, ...]:
-        address = str(local.ip) if local.ip is not None else ""
         exact, wild = [], []
         for host in self.hosts:
             for wanted in host.addresses:
@@ -49,7 +48,7 @@ class HostTable:
                 if wanted.address is None:
                     wild.append(host)
                     break
-                if wanted.address.strip("[]") == address:
+                if local.ip is not None and _ip(wanted.address) == local.ip:
                     exact.append(host)
                     break
         return tuple(exact or wild or (self.main,))
@@ -71,7 +70,7 @@ class HostNames:
         plain = {alias.lower() for alias in aliases if not _is_wild(alias)}
         self._plain = frozenset(plain | ({name.lower()} if name else set()))
         self._wild = tuple(
-            re.compile(translate(alias.lower().decode("latin-1")))
+            re.compile(re.escape(alias.lower()).replace(rb"\*", b".*").replace(rb"\?", b"."))
             for alias in aliases
             if _is_wild(alias)
         )
@@ -79,7 +78,14 @@ class HostNames:
     def __contains__(self, name: bytes) -> bool:
         if name in self._plain:
             return True
-        return any(pattern.match(name.decode("latin-1")) for pattern in self._wild)
+        return any(pattern.fullmatch(name) for pattern in self._wild)
+
+
+def _ip(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(address.strip("[]"))
+    except ValueError:
+        return None
 
 
 def _is_wild(alias: bytes) -> bool:

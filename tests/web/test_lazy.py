@@ -159,7 +159,7 @@ def test_method_that_a_resource_does_not_know() -> None:
             return b""
 
     answer = ask(PostOnly())
-    assert (answer.status, answer["allow"]) == (405, "POST")
+    assert (answer.status, answer["allow"]) == (405, "HEAD, POST")
     assert ask(PostOnly(), b"DELETE /" + H + b"\r\n").status == 501
 
 
@@ -318,7 +318,7 @@ def pushing() -> tuple[Gateway, Client, Pushed, list[Request]]:
 
 
 def test_push_producer() -> None:
-    gateway, client, producer, requests = pushing()
+    _, client, producer, requests = pushing()
     client.transport.block()
     client.transport.unblock()
     assert producer.states == ["pause", "resume"]
