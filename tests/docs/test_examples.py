@@ -42,7 +42,8 @@ def test_a_configuration_passes_the_check(name: str, tmp_path: Path) -> None:
     (tmp_path / "rtorrent.users").touch()
     command = [twistd(), "scgiproxy", "--check", "--config", config]
     checked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (checked.returncode, checked.stdout) == (0, "Syntax OK\n"), checked.stderr
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.splitlines()[-1] == "Syntax OK"
 
 
 @pytest.mark.parametrize("name", ["simple.conf", "balanced.conf"])
