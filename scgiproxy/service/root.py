@@ -55,7 +55,7 @@ class GatewayService(MultiService):
         except ConfigError as error:
             problems += error.problems
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
         self.listeners.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
