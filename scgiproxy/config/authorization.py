@@ -114,6 +114,11 @@ def _read_hosts(kind: str) -> Callable[[Place, list[str]], tuple[tuple[str, str]
         if words[0].lower() != "from" or len(words) < 2:
             raise ValueError("expected from, and then all, addresses, networks or env=NAME")
         if parse_host_list(words[1:]).names:
+            if kind == "deny":
+                raise ValueError(
+                    "host names are not looked up, so this would let in whom it is to refuse;"
+                    " expected addresses or networks"
+                )
             place.warn(
                 f"{kind.title()}: host names are not looked up, so they match nobody unless"
                 " REMOTE_HOST is set; expected an address or a network"

@@ -162,6 +162,14 @@ class SectionTable:
             directories = self._matching_directories(file_path.encode("utf-8", "surrogateescape"))
         return self._merged(directories + self._matching_locations(path))
 
+    def directories_only(self, file_path: str) -> Settings | None:
+        """What the `<Directory>` sections alone say of a file that a backend names; None if there
+        are none."""
+        if not (self._directories or self._directory_expressions):
+            return None
+        encoded = normal_prefix(file_path.encode("utf-8", "surrogateescape"))
+        return self._merged(self._matching_directories(encoded))
+
     def location_only(self, path: bytes) -> Settings:
         """What the `<Location>` sections alone say: for a ProxyPass in one, before mapping."""
         if self._plain is not None:

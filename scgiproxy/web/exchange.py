@@ -12,6 +12,7 @@ again (internal redirect). It ends in exactly one way, and then holds neither ba
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, HeadersTooLarge, ScgiProxyError
+from scgiproxy.errors import BackendError, Forbidden, HeadersTooLarge, ScgiProxyError
 from scgiproxy.interfaces import ICall, IResponseReceiver
 from scgiproxy.message.conditions import (
     Precondition,
@@ -31,6 +32,7 @@ from scgiproxy.message.conditions import (
 from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
 from scgiproxy.rules.rewriting import rewrite_cookie, rewrite_location
 from scgiproxy.rules.settings import Settings
+from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.web.redirect import redirect_internally
 from scgiproxy.web.refusal import answer_status
@@ -90,6 +92,7 @@ class Exchange:
         self._client: ScgiClientProtocol | None = None
         self._body: IBodyProducer | None = None
         self._block = b""
+        self._backend = resource.pool.name
         self.upload = _NONE
         self.download = _WAITING
 
@@ -109,7 +112,7 @@ class Exchange:
         """
         request = self._request
         self._block = self._resource.block(request)
-        self._check_block(self._block)
+        self._check_size(request.framing.length)
         request.on_gone(self._client_gone)
         upload = request.upload
         if upload is None:
@@ -123,11 +126,13 @@ class Exchange:
             self._body = upload
             self._find_backend()
 
-    def _check_block(self, block: bytes) -> None:
+    def _check_size(self, content_length: int | None) -> None:
         limit = self._resource.max_header
-        if len(block) > limit:
+        # A body that is still to be spooled has a length of ten digits at the most.
+        size = len(self._block) + FRAMING_SIZE + len(str(content_length or 10**9))
+        if size > limit:
             raise HeadersTooLarge(
-                f"the request's header block is {len(block)} bytes;"
+                f"the request's header block is {size} bytes;"
                 f" {self._resource.pool.name} takes {limit} (maxheader)"
             )
 
@@ -149,8 +154,11 @@ class Exchange:
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:
         resource = self._resource
         block = self._block
+        self._backend = backend.label
         if backend.member:
-            block = resource.block(self._request, self.dispatch.environment(), backend.path)
+            # For the backend, and for Header and RequestHeader.
+            self._request.environment.update(self.dispatch.environment())
+            block = self._block = resource.block(self._request, backend.path)
         if self._body is not None:
             self.upload = _SENDING
         self._client = ScgiClientProtocol(
@@ -211,6 +219,8 @@ class Exchange:
         request = self._request
         roots = self._settings.sendfile_roots or request.host_resource.file_roots
         try:
+            if not request.host_resource.may_have(request, os.fsdecode(name)):
+                raise Forbidden(f"<Directory> closes {ascii(name)[1:]}, which the backend names")
             answer_with_file(
                 request, name, headers, head.status, head.reason, roots, refuse=answer_status
             )
@@ -336,9 +346,9 @@ class Exchange:
         client = self._client
         if client is None:
             phase = "spool" if self.upload is _SPOOLING else "connect"
-            return f"phase={phase} backend={self._resource.pool.name}"
+            return f"phase={phase} backend={self._backend}"
         return (
-            f"phase={client.last_phase.value} backend={self._resource.pool.name}"
+            f"phase={client.last_phase.value} backend={self._backend}"
             f" sent={client.sent} received={client.received} first={client.first_bytes!r}"
         )
 

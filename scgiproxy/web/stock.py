@@ -83,6 +83,10 @@ class StockHost:
         """The variables that are the same for every request on such a connection."""
         return host_environ(self.server, b"scgiproxy", local.secure)
 
+    def may_have(self, request: GatewayRequest, file_path: str) -> bool:  # noqa: ARG002
+        """There are no sections: what XSendFilePath allows."""
+        return True
+
 
 class _StockChannel:
     """The ends of a stock request's connection."""
@@ -228,4 +232,3 @@ def serve_stock_request(stock: Request, resource: ProxyPassResource) -> int:
     except ScgiProxyError as error:
         site.answer_error(request, error)
     return NOT_DONE_YET
-

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from scgiproxy.errors import BodyTooLarge, GatewayError, NotFound
 from scgiproxy.message.environ import StaticEnviron
+from scgiproxy.rules.access import Outcome
 from scgiproxy.rules.environment import apply_rules
 from scgiproxy.rules.mapping import (
     Alias,
@@ -106,6 +107,13 @@ class VirtualHostResource(Resource):
                 self.server, self._server_software, local.secure
             )
         return found
+
+    def may_have(self, request: GatewayRequest, file_path: str) -> bool:
+        """Whether the `<Directory>` sections let `request` have a file that a backend names."""
+        settings = self._sections.directories_only(os.path.normpath(file_path))
+        if settings is None or settings.access is None:
+            return True
+        return settings.access.check(request, request.user) is Outcome.GRANTED
 
     def render(self, request: Any) -> int:
         """Serve `request`, as a Resource of a tree."""

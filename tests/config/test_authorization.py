@@ -118,8 +118,11 @@ def test_a_user_file_that_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_host_names_are_not_looked_up() -> None:
-    (note,) = notes_of(_inside("Deny from bad.example 10.1"))
-    assert "Deny: host names are not looked up" in note
+    """Whom an Allow names is not let in, which is told; a Deny would let them in."""
+    (note,) = notes_of(_inside("Allow from good.example 10.1"))
+    assert "Allow: host names are not looked up" in note
+    (error,) = errors_of(_inside("Deny from bad.example 10.1"))
+    assert "Deny: host names are not looked up, so this would let in" in error
 
 
 def test_a_user_file_that_cannot_be_read_is_not_missing_too() -> None:

@@ -259,3 +259,16 @@ def test_named_groups() -> None:
     }
     assert sections.named_groups(b"/") == {}
     assert not table(location_match("^/(a)", "x")).names_groups
+
+
+def test_directories_alone() -> None:
+    """For a file that a backend names: its folders, and nothing else."""
+    sections = table(
+        location("/", "location"),
+        directory("/srv/deep", "deep"),
+        directory("/srv", "srv"),
+    )
+    found = sections.directories_only("/srv//deep/file")
+    assert found is not None
+    assert found.handler == "base srv deep"
+    assert table(location("/", "location")).directories_only("/srv/file") is None
