@@ -29,7 +29,7 @@ def parse_listen(word: str, position: Position) -> Listener:
     named = _HOST_AND_PORT.fullmatch(word)
     is_host = named is not None and named[1].lower() not in _ENDPOINT_NAMES
     if _ENDPOINT.match(word) and not is_host:
-        if word.endswith(":"):
+        if word.endswith(":") and not word.endswith("\\:"):
             raise ValueError(f"nothing follows the colon of {word!r}; expected {LISTEN_FORMS}")
         return Listener(position, endpoint=word)
     if named is not None:

@@ -65,6 +65,9 @@ class LogFile:
             found = os.stat(self.path)  # noqa: PTH116
         except FileNotFoundError:
             return False
+        except OSError:
+            # Not to be seen (the folder was root's): it is as good as it was.
+            return True
         return (found.st_dev, found.st_ino) == self._identity
 
     def _open(self) -> None:

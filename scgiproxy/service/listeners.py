@@ -110,7 +110,7 @@ class ListenerService(Service):
         self.log.warn(
             "{address} is not closed cleanly: {reason}",
             address=_shown(address),
-            reason=failure.getErrorMessage(),
+            reason=getattr(failure.value, "strerror", None) or failure.getErrorMessage(),
         )
 
 

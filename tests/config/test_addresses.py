@@ -41,6 +41,7 @@ def test_listen(word: str, address: str, port: int) -> None:
         "ssl:443:privateKey=k:certKey=c",
         "haproxy:tcp:8080",
         "tcp:8080:interface=127.0.0.1",
+        "tcp6:8080:interface=\\:\\:",
         "someplugin:8080:x=y",
     ],
 )

@@ -1,0 +1,185 @@
+"""Where a gateway listens: addresses of both families, endpoint strings, with and without root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import ssl
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from tests.e2e.gateway import Gateway
+from tests.e2e.http_client import Browser, Connection, Response, ask
+from tests.e2e.processes import Address, free_port, listens
+from tests.e2e.scripted import ScriptedBackend
+
+pytestmark = pytest.mark.e2e
+
+REQUEST = b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+class GatewayAt(Gateway):
+    """A gateway that is ready when `address` is."""
+
+    def __init__(self, folder: Path, text: str, address: Address) -> None:
+        super().__init__(folder, text)
+        self.address = address
+
+
+def certificate(folder: Path) -> Path:
+    """A file with a key and a certificate for localhost that it has signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    folder.mkdir()
+    file = folder / "localhost.pem"
+    file.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + made.public_bytes(Encoding.PEM)
+    )
+    return file
+
+
+def ask_by_tls(port: int, authority: Path) -> Response:
+    context = ssl.create_default_context(cafile=authority)
+    with Connection(("127.0.0.1", port)) as connection:
+        connection.socket = context.wrap_socket(connection.socket, server_hostname="localhost")
+        return connection.ask(REQUEST)
+
+
+@pytest.mark.parametrize("kind", ["ssl", "tls"])
+def test_tls(kind: str, tmp_path: Path, backend: ScriptedBackend) -> None:
+    """By Twisted's endpoint strings; the backend is told."""
+    file = certificate(tmp_path / "certificates")
+    port = free_port()
+    where = {
+        "ssl": f"ssl:{port}:privateKey=certificates/localhost.pem:interface=127.0.0.1",
+        "tls": f"tls:{file.parent}:port={port}:interface=\\:\\:",
+    }
+    text = f'Listen "{where[kind]}"\nProxyPass / {backend.url}/'
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)):
+        assert ask_by_tls(port, file).text == "hello\n"
+    told = backend.told[0]
+    assert (told.get("HTTPS"), told.get("REQUEST_SCHEME")) == ("on", "https")
+    assert told.get("SERVER_PORT") == str(port)
+
+
+def test_both_families(tmp_path: Path, backend: ScriptedBackend) -> None:
+    """A port alone is every address; a client by IPv4 is known by its IPv4 address."""
+    port = free_port()
+    text = f"Listen {port}\nProxyPass / {backend.url}/"
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)):
+        assert ask(("127.0.0.1", port), REQUEST).status == 200
+        assert ask(("::1", port), REQUEST).status == 200
+    ends = [(told.get("REMOTE_ADDR"), told.get("SERVER_ADDR")) for told in backend.told]
+    assert ends == [("127.0.0.1", "127.0.0.1"), ("::1", "::1")]
+    assert [told.get("HTTPS") for told in backend.told] == [None, None]
+
+
+def test_one_ipv6_address(tmp_path: Path, backend: ScriptedBackend) -> None:
+    port = free_port()
+    text = f"Listen [::1]:{port}\nProxyPass / {backend.url}/"
+    with GatewayAt(tmp_path, text, ("::1", port)):
+        assert ask(("::1", port), REQUEST).status == 200
+        assert not listens(("127.0.0.1", port))
+
+
+def test_a_unix_socket(tmp_path: Path, backend: ScriptedBackend) -> None:
+    """With its mode; it goes with the gateway, and one that was left behind is no hindrance."""
+    path = tmp_path / "gateway.sock"
+    text = f'Listen "unix:{path}:mode=660"\nProxyPass / {backend.url}/'
+    with GatewayAt(tmp_path, text, path) as gateway:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert ask(path, REQUEST).text == "hello\n"
+        again = subprocess.run(gateway.command, cwd=tmp_path, capture_output=True, text=True)
+        assert again.returncode == 1
+        problem = f"cannot listen on {path}: another process listens there"
+        assert again.stderr == f"{gateway.config}:2: Listen: {problem}\n"
+        os.kill(gateway.pid, 9)
+        gateway.stop()
+    assert path.exists()
+    with GatewayAt(tmp_path, text, path):
+        assert ask(path, REQUEST).text == "hello\n"
+    assert not path.exists()
+    assert backend.told[0].get("REMOTE_ADDR") in (None, "")
+
+
+def test_a_socket_of_systemd(tmp_path: Path, backend: ScriptedBackend) -> None:
+    """Handed over as sd_listen_fds(3) has it: it listens before the gateway is there."""
+    gateway = Gateway(tmp_path, f'Listen "systemd:domain=INET:index=0"\nProxyPass / {backend.url}/')
+    command = gateway.command
+    start = (
+        "import os, socket, sys\n"
+        f"handed = socket.create_server(('127.0.0.1', {gateway.port}))\n"
+        "os.dup2(handed.fileno(), 3)\n"
+        "os.set_inheritable(3, True)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='x')\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    gateway.command = [sys.executable, "-c", start, *command]
+    with gateway:
+        assert Browser(gateway.http).get("/").text == "hello\n"
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode == 1
+    assert alone.stderr == (
+        f"{gateway.config}:2: Listen: 'systemd:domain=INET:index=0':"
+        " systemd has not handed over such a socket\n"
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_root_gives_its_rights_up(tmp_path: Path, backend: ScriptedBackend) -> None:
+    """A port and files that only root may have are opened before."""
+    nobody = pwd.getpwnam("nobody")
+    port = next(port for port in range(1023, 600, -1) if not listens(("127.0.0.1", port)))
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o700)
+    sockets = tmp_path / "sockets"
+    sockets.mkdir(mode=0o755)
+    text = (
+        f'Listen 127.0.0.1:{port}\nListen "unix:{sockets}/gateway.sock"\n'
+        f"ErrorLog {logs}/error.log\nCustomLog {logs}/access.log common\nLogLevel info\n"
+        f"<Location /x>\nProxyPass {backend.url}/\n</Location>"
+    )
+    gateway = GatewayAt(tmp_path, text, ("127.0.0.1", port))
+    at = gateway.command.index("scgiproxy")
+    gateway.command[at:at] = [f"--uid={nobody.pw_uid}", f"--gid={nobody.pw_gid}"]
+    tmp_path.chmod(0o755)
+    with gateway:
+        assert ask(("127.0.0.1", port), REQUEST).text == "hello\n"
+        status = Path(f"/proc/{gateway.pid}/status").read_text()
+        assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
+        assert ask(("127.0.0.1", port), REQUEST.replace(b"/x", b"/y")).status == 404
+    assert len((logs / "access.log").read_text().splitlines()) == 2
+    told = (logs / "error.log").read_text()
+    assert "client.not_found" in told
+    # The socket's file is in a folder of root's; the next start takes it over.
+    assert f"{sockets}/gateway.sock is not closed cleanly: Permission denied" in told
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)):
+        assert ask(sockets / "gateway.sock", REQUEST).text == "hello\n"
