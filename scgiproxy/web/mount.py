@@ -10,7 +10,6 @@ and then the request's `prepath` is SCRIPT_NAME.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -75,18 +74,12 @@ class ProxyPassResource(Resource):
         """Answer `request`. Raises ScgiProxyError if it cannot even be started."""
         Exchange(request, self).start()
 
-    def block(
-        self,
-        request: GatewayRequest,
-        member: Mapping[bytes, bytes] | None = None,
-        member_path: bytes = b"",
-    ) -> bytes:
+    def block(self, request: GatewayRequest, member_path: bytes = b"") -> bytes:
         """The encoded variables for `request`, without the two that frame it.
 
-        `member` has the variables that tell of the chosen member of a balancer, `member_path` is
-        the path of its URL, in front of the mount's.
+        `member_path` is the path of a balancer member's URL, in front of the mount's.
         """
-        environment = {**request.environment, **member} if member else request.environment
+        environment = request.environment
         mapped = request.mapped or Mapped(self.mount, request.target.path, b"")
         wants_path_info = self.mount.settings.path_info
         if wants_path_info is None:

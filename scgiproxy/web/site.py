@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 MOST_REMEMBERED = 1024
 
 
+# What clients get every day, and nobody wants to read; with a backend in it, it is news.
+_EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """What a channel must know before it knows the virtual host. Sizes in bytes, 0 fields: any."""
@@ -251,7 +255,7 @@ class GatewaySite(Site):
     def _log_failure(self, request: GatewayRequest, error: BaseException, detail: str) -> None:
         if isinstance(error, ClientGone):
             level = self.log.debug
-        elif isinstance(error, ClientError):
+        elif isinstance(error, ClientError) and error.status in _EVERYDAY and not detail:
             level = self.log.info
         else:
             level = self.log.warn

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -238,6 +239,7 @@ class BackendEnd:
 @dataclass
 class FakeBackend:
     settings: BackendSettings
+    label: str
     member: bool = False
     path: bytes = b""
 
@@ -274,7 +276,7 @@ class FakePool:
     def __init__(self, clock: Clock, name: str = "scgi://127.0.0.1:4000", **settings: Any) -> None:
         self.clock = clock
         self.name = name
-        self.backend = FakeBackend(BackendSettings(**settings))
+        self.backend = FakeBackend(BackendSettings(**settings), name)
         self.backends = (self.backend,)
         self.ends: list[BackendEnd] = []
         self.dispatches: list[FakeDispatch] = []
@@ -420,6 +422,29 @@ class Gateway:
         assert not self.site.channels
         assert len(self.wheel) == 0
         assert not self.clock.getDelayedCalls()
+
+
+class Log:
+    """The log lines about requests that went wrong."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        globalLogPublisher.addObserver(self._observe)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        globalLogPublisher.removeObserver(self._observe)
+
+    def _observe(self, event: dict[str, Any]) -> None:
+        if "log_key" in event:
+            self.events.append(event)
+
+    def line(self) -> str:
+        """The only one."""
+        (event,) = self.events
+        return event["log_format"].format(**event)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
