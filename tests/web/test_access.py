@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from scgiproxy.rules.access import (
-    Requirement,
     RequireAll,
     RequireAllGranted,
     RequireIp,
+    Requirement,
     RequireNot,
     RequireUser,
     RequireValidUser,

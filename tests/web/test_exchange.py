@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import globalLogPublisher
 
 from scgiproxy.errors import BackendError
-from tests.web.harness import Answer, Client, Gateway
+from tests.web.harness import Answer, Client, Gateway, Log
 
 OK = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 STREAM = b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 GET = b"GET /a/b?x=1 HTTP/1.1\r\nHost: example.com\r\nCookie: a=1\r\nX-A: 1\r\nCookie: b=2\r\n\r\n"
 OLD = b"GET / HTTP/1.0\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-
-
-class Log:
-    """The log lines about requests that went wrong."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Log:
-        globalLogPublisher.addObserver(self._observe)
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        globalLogPublisher.removeObserver(self._observe)
-
-    def _observe(self, event: dict[str, Any]) -> None:
-        if "log_key" in event:
-            self.events.append(event)
-
-    def line(self) -> str:
-        """The only one."""
-        (event,) = self.events
-        return event["log_format"].format(**event)  # type: ignore[no-any-return]
 
 
 def one(client: Client) -> Answer:
@@ -186,7 +160,7 @@ def test_body_that_stops_is_an_abort() -> None:
 
 def test_abort_does_not_serve_what_waits() -> None:
     gateway = Gateway()
-    client = gateway.client().send(GET + GET)
+    gateway.client().send(GET + GET)
     gateway.backend.answer(STREAM + b"hel").reset()
     gateway.settle()
     assert len(gateway.pool.ends) == 1

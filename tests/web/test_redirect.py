@@ -256,7 +256,7 @@ def not_found(*headers: bytes, method: bytes = b"GET") -> bytes:
     return method + b" /nothing?x HTTP/1.1\r\nHost: a\r\n" + b"".join(headers) + b"\r\n"
 
 
-def documented(documents: object = PAGE, request: bytes = not_found()) -> tuple[Gateway, Client]:  # noqa: B008
+def documented(documents: object = PAGE, request: bytes = not_found()) -> tuple[Gateway, Client]:
     gateway = Gateway((("/other", "scgi://127.0.0.1:5000"),), error_documents=documents)
     return gateway, gateway.client().send(request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
@@ -602,7 +602,7 @@ def test_factory_makes_the_protocol() -> None:
     assert protocol.factory is made
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError(), ConnectFailed("no")])
+@pytest.mark.parametrize("error", [ConnectError(), ConnectFailed("no")])
 def test_factory_tells_of_a_failed_connection(error: Exception) -> None:
     made, receiver, _ = factory()
     made.clientConnectionFailed(None, Failure(error))  # type: ignore[arg-type]
