@@ -20,6 +20,9 @@ from scgiproxy.errors import BadRequest
 RESERVED_NAMES = frozenset((b"CONTENT_LENGTH", b"SCGI", b"GATEWAY_INTERFACE"))
 """`frame` writes the first two; the third is not sent, as mod_proxy_scgi does not."""
 
+FRAMING_SIZE = len(b"CONTENT_LENGTH\x00\x00SCGI\x001\x00")
+"""Bytes that `frame` puts in front of a block, besides the digits of the length."""
+
 MAX_BODY = (1 << 63) - 1
 
 _LENGTH_PREFIX = re.compile(rb"[1-9][0-9]{0,9}")
