@@ -19,11 +19,8 @@ from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse
 
 MAX_LENGTH = (1 << 63) - 1
 
-# A header line, or (third group) any other. Together they match every byte up to the last LF, so
-# that `findall` is the whole tokenizer. Possessive: no input makes it go back.
-_LINES = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n|([^\n]*+\n)"
-)
+# Possessive: no input makes it go back.
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})( [\t\x20-\x7e\x80-\xff]*+)?+\r?\n")
@@ -31,7 +28,8 @@ _ABSOLUTE_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+:")
 
 # Of these there can be only one: the last, as in Apache.
 _SINGLE = frozenset((b"content-type", b"location", b"etag", b"last-modified", b"content-range"))
-_SPECIAL = _SINGLE | {b"status", b"content-length", b"transfer-encoding"}
+# What the first line of a head begins with when it is an empty one, or a status line.
+_RARE_STARTS = frozenset((b"", b"\r", b"\n", b"H"))
 
 BODILESS_STATUSES = frozenset((204, 304))
 
@@ -47,6 +45,7 @@ class ResponseHead:
       are taken out.
     - `content_length` in bytes, None if it was not said. For a HEAD request, 204 and 304 it is
       only an announcement: no body follows.
+    - `names`: of `headers`, in lower case.
     """
 
     status: int
@@ -54,6 +53,7 @@ class ResponseHead:
     headers: list[tuple[bytes, bytes]]
     content_length: int | None
     explicit_status: bool
+    names: set[bytes]
 
 
 class End(Enum):
@@ -113,7 +113,7 @@ class ResponseParser:
         self._max_head = max_head
         self._max_lines = max_lines
         self._headers: list[tuple[bytes, bytes]] = []
-        self._single: dict[bytes, int] = {}
+        self._names: set[bytes] = set()
 
     def __repr__(self) -> str:
         return f"<ResponseParser {self.state.value}>"
@@ -184,6 +184,19 @@ class ResponseParser:
         return [data if size == remaining else data[:remaining], END]
 
     def _feed_head(self, data: bytes) -> list[Event]:
+        if self._tail is None and not self._head_size and data[:1] not in _RARE_STARTS:
+            # Nearly always the first piece has the whole head, within the limits: then there is
+            # nothing to remember between pieces.
+            empty = _EMPTY_LINE.search(data, 0, self._max_head)
+            if empty is not None:
+                start, end = empty.span()
+                lines = data[:start].split(b"\n")
+                if len(lines) <= self._max_lines:
+                    self._parse_headers(lines)
+                    return self._finish_head(data, end)
+        return self._feed_head_piece(data)
+
+    def _feed_head_piece(self, data: bytes) -> list[Event]:
         tail = self._tail
         if tail is not None:
             tail += data
@@ -219,7 +232,7 @@ class ResponseParser:
         if not self._head_size and lines_end and data.startswith(b"HTTP/"):
             start = self._parse_status_line(data)
             self._line_count = 1
-        lines = _LINES.findall(data, start, lines_end)
+        lines = data[start : lines_end - 1].split(b"\n") if start < lines_end else []
         allowed = self._max_lines - self._line_count
         self._parse_headers(lines[:allowed] if len(lines) > allowed else lines)
         if len(lines) > allowed:
@@ -239,71 +252,120 @@ class ResponseParser:
         if match is None:
             line = data[: data.find(b"\n")]
             raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {line[:80]!r}")
-        self._set_status(int(match[1]), match[2] or b"")
+        self._set_status(*_final_status(int(match[1]), match[2] or b""))
         return match.end()
 
-    def _parse_headers(self, lines: list[tuple[bytes, bytes, bytes]]) -> None:
+    def _parse_headers(self, lines: list[bytes]) -> None:
         headers = self._headers
-        for name, value, other in lines:
-            if other:
-                raise _bad_line(other)
-            lower = name.lower()
-            value = value.rstrip(b" \t")
-            if lower not in _SPECIAL:
-                headers.append((name, value))
-            elif lower in _SINGLE:
-                index = self._single.setdefault(lower, len(headers))
-                if index == len(headers):
-                    headers.append((name, value))
+        names = self._names
+        fields = _FIELDS
+        for line in lines:
+            lower, header, number = fields[line]
+            if number is not None:
+                if lower == b"status":
+                    self._set_status(number, header[1])
+                elif self._content_length is None:
+                    self._content_length = number
                 else:
-                    headers[index] = (name, value)
-            elif lower == b"status":
-                digits = value[:3]
-                if not digits.isdigit() or value[3:4] not in b" \t":
-                    raise BadResponse(f"expected Status: and three digits, got {value[:80]!r}")
-                self._set_status(int(digits), value[3:])
-            elif lower == b"content-length":
-                self._set_length(value)
+                    raise BadResponse(f"a second Content-Length: {header[1][:80]!r}")
+            elif lower in names and lower in _SINGLE:
+                index = next(i for i, each in enumerate(headers) if each[0].lower() == lower)
+                headers[index] = header
             else:
-                raise BadResponse(f"a CGI response has no Transfer-Encoding: {value[:80]!r}")
+                names.add(lower)
+                headers.append(header)
 
     def _set_status(self, status: int, reason: bytes) -> None:
-        if not 200 <= status <= 599:
-            raise BadResponse(
-                f"status {status} is no final status (200 to 599); reason {reason[:80]!r}"
-            )
         if self._status is None:
             self._status = status
-            self._reason = reason.strip(b" \t") or None
+            self._reason = reason or None
         elif self._status != status:
             raise BadResponse(f"two statuses, {self._status} and then {status}")
 
-    def _set_length(self, value: bytes) -> None:
-        if self._content_length is not None:
-            raise BadResponse(f"a second Content-Length: {value[:80]!r}")
-        if not value.isdigit() or len(value) > 19 or (length := int(value)) > MAX_LENGTH:
-            raise BadResponse(f"expected Content-Length: and a number, got {value[:80]!r}")
-        self._content_length = length
-
     def _finish_head(self, data: bytes, body_start: int) -> list[Event]:
         status = self._status
+        headers = self._headers
+        names = self._names
         explicit = status is not None
         if status is None:
-            index = self._single.get(b"location")
-            redirects = index is not None and _ABSOLUTE_URL.match(self._headers[index][1])
-            status = 302 if redirects else 200
+            status = 302 if b"location" in names and _redirects(headers) else 200
         length = self._content_length
-        head = ResponseHead(status, self._reason, self._headers, length, explicit)
-        if not self._body_expected or status in BODILESS_STATUSES or length == 0:
+        head = ResponseHead(status, self._reason, headers, length, explicit, names)
+        if not self._body_expected or length == 0 or status in BODILESS_STATUSES:
             self.state = _DONE
             return [head, END]
         rest = data[body_start:]
         if length is None:
             self.state = _BODY_CLOSE
             return [head, rest] if rest else [head]
+        if len(rest) == length:
+            # A small answer, in one piece.
+            self.state = _DONE
+            return [head, rest, END]
         self.state = _BODY_LENGTH
         self._remaining = length
         return [head, *self._feed_length(rest)]
+
+
+def _redirects(headers: list[tuple[bytes, bytes]]) -> bool:
+    location = next(value for name, value in headers if name.lower() == b"location")
+    return _ABSOLUTE_URL.match(location) is not None
+
+
+# A header line: the name in lower case, name and value, and a number if it is one that is not
+# passed on: the length, or the status, whose value here is the reason.
+_Field = tuple[bytes, tuple[bytes, bytes], int | None]
+
+
+class _Fields(dict[bytes, _Field]):
+    """The header lines seen so far, without LF: a backend says mostly the same in each answer.
+
+    Bounded, and without cookies, which are one client's. A line that is not seen yet raises
+    BadResponse if it is no header, or has not the value that it needs.
+    """
+
+    MAX_LINES = 1024
+    MAX_LENGTH = 100
+
+    def __missing__(self, line: bytes) -> _Field:
+        field = _read_field(line)
+        if len(line) <= self.MAX_LENGTH and field[0] != b"set-cookie":
+            if len(self) >= self.MAX_LINES:
+                self.clear()
+            self[line] = field
+        return field
+
+
+_FIELDS = _Fields()
+
+
+def _read_field(line: bytes) -> _Field:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise _bad_line(line)
+    name, value = match.groups()
+    lower = name.lower()
+    value = value.rstrip(b" \t")
+    number: int | None = None
+    if lower == b"status":
+        digits = value[:3]
+        if not digits.isdigit() or value[3:4] not in b" \t":
+            raise BadResponse(f"expected Status: and three digits, got {value[:80]!r}")
+        number, value = _final_status(int(digits), value[3:])
+    elif lower == b"content-length":
+        if not value.isdigit() or len(value) > 19 or (number := int(value)) > MAX_LENGTH:
+            raise BadResponse(f"expected Content-Length: and a number, got {value[:80]!r}")
+    elif lower == b"transfer-encoding":
+        raise BadResponse(f"a CGI response has no Transfer-Encoding: {value[:80]!r}")
+    return lower, (name, value), number
+
+
+def _final_status(status: int, reason: bytes) -> tuple[int, bytes]:
+    if not 200 <= status <= 599:
+        raise BadResponse(
+            f"status {status} is no final status (200 to 599); reason {reason[:80]!r}"
+        )
+    return status, reason.strip(b" \t")
 
 
 def _bad_line(line: bytes) -> BadResponse:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse
 from scgiproxy.scgi.response import (
+    _FIELDS,
     END,
     Event,
     ResponseHead,
     ResponseParser,
     ResponseState,
+    _Fields,
 )
 
 Outcome = tuple[list[Event], tuple[type[BackendError], str] | None]
@@ -54,7 +56,8 @@ def head(
     length: int | None = None,
     explicit: bool = False,
 ) -> ResponseHead:
-    return ResponseHead(status, reason, list(headers), length, explicit)
+    names = {name.lower() for name, _ in headers}
+    return ResponseHead(status, reason, list(headers), length, explicit, names)
 
 
 TEXT = (b"Content-Type", b"text/plain")
@@ -358,6 +361,21 @@ class TestLimits:
             error = run(pieces, max_lines=1, max_head=10)[1]
             assert error is not None
             assert "without a colon" in error[1]
+
+
+def test_remembered_lines_are_bounded_and_no_cookies() -> None:
+    """What backends say is remembered by the line: not without end, and no client's secrets."""
+    for number in range(_Fields.MAX_LINES + 10):
+        wire = b"X-Number: %d\nSet-Cookie: id=%d\nX-Long: %b%d\n\n"
+        run([wire % (number, number, b"x" * _Fields.MAX_LENGTH, number)])
+    assert 0 < len(_FIELDS) <= _Fields.MAX_LINES
+    assert not [line for line in _FIELDS if b"Cookie" in line or b"Long" in line]
+
+
+def test_bad_lines_are_refused_each_time() -> None:
+    for _ in range(2):
+        assert run([b"Status: 700\n\n"])[1] is not None
+        assert run([b"bad\n\n"])[1] is not None
 
 
 def test_repr_shows_the_state() -> None:
