@@ -16,7 +16,7 @@ from scgiproxy.config.arguments import (
     parse_integer,
 )
 from scgiproxy.config.scopes import MountDraft, Place
-from scgiproxy.config.table import ANYWHERE, HOST, Directive, Merge
+from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge
 from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
@@ -68,6 +68,8 @@ def _read_set_handler(place: Place, words: list[str]) -> str | MountDraft | None
         return None
     if not name.lower().startswith("proxy:"):
         return name
+    if place.context in Context.DIRECTORY | Context.PROXY:
+        raise ValueError("proxy:URL has no meaning here; expected it in a <Location>")
     target = parse_backend_url(name[len("proxy:") :])
     if target.note:
         place.warn(f"SetHandler: {target.note}")

@@ -4,8 +4,7 @@ Besides the fields of `rules.settings.Settings`, the values of a section have th
 
 - `require` (requirements), `hosts` (the words of Order, Allow and Deny) and `satisfy` are parts of
   ``access``;
-- `auth_type`, `auth_name` and `auth_user_file` are parts of ``auth``;
-- `handler` is a name or the `Mount` of a ``proxy:`` URL; a ProxyPass (`proxy`) goes before it.
+- `auth_type`, `auth_name` and `auth_user_file` are parts of ``auth``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from scgiproxy.rules.access import (
     Requirement,
     parse_host_list,
 )
-from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.settings import BasicAuth, Settings
 
 AUTH_PARTS = {"auth_type": "AuthType", "auth_name": "AuthName", "auth_user_file": "AuthUserFile"}
@@ -51,10 +49,6 @@ def _settings(values: dict[str, Any]) -> Settings:
     auth = None
     if auth_type is not None and realm is not None and user_file is not None:
         auth = BasicAuth(realm, user_file)
-    handler = fields.get("handler")
-    if isinstance(handler, Mount):
-        fields["handler"] = None
-        fields.setdefault("proxy", handler)
     return Settings(access=access, auth=auth, **fields)
 
 

@@ -61,10 +61,10 @@ class Settings:
     """SetEnv, PassEnv, UnsetEnv in order; what an UnsetEnv takes back is left out."""
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
-    handler: str | None = None
-    """SetHandler's plugin name; ``proxy:URL`` is turned into `proxy` by the loader."""
+    handler: str | Mount | None = None
+    """SetHandler: a plugin's name, or the mount of ``proxy:URL``; for what no ProxyPass takes."""
     proxy: Mount | None = None
-    """ProxyPass inside a Location, or SetHandler proxy:URL."""
+    """ProxyPass inside a Location."""
     reverse: tuple[ReverseRule, ...] = ()
     reverse_cookie_domains: tuple[CookieRule, ...] = ()
     reverse_cookie_paths: tuple[CookieRule, ...] = ()

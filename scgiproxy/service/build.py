@@ -50,6 +50,7 @@ class GatewayParts:
         self.server_software = server_software(config.server_tokens)
         self.pools: list[Pool] = []
         self._balancers: dict[str, Pool] = {}
+        self._single: dict[tuple[Mount, float], Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
         self._problems: list[Problem] = []
         self.hosts = HostTable(
@@ -77,13 +78,12 @@ class GatewayParts:
     # -- virtual hosts -------------------------------------------------------------------------
 
     def _host(self, host: VirtualHost) -> VirtualHostResource:
+        places = (host.base, *(section.values for section in host.sections))
         # ProxyPass in a section, and SetHandler "proxy:URL".
-        section_mounts = [
-            value
-            for values in (host.base, *(section.values for section in host.sections))
+        section_mounts, handlers = (
+            [value for values in places if isinstance(value := values.get(key), Mount)]
             for key in ("proxy", "handler")
-            if isinstance(value := values.get(key), Mount)
-        ]
+        )
         server = host.server
         timeout = server.proxy_timeout or server.timeout
         resources = {
@@ -94,7 +94,7 @@ class GatewayParts:
                 clock=self.reactor,
                 timeout=timeout,
             )
-            for mount in (*host.mounts, *section_mounts)
+            for mount in (*host.mounts, *section_mounts, *handlers)
             if mount.target is not None
         }
         return VirtualHostResource(
@@ -156,7 +156,12 @@ class GatewayParts:
         assert target is not None
         if target.balancer:
             return self._balancer(target.balancer, timeout)
-        return self._new_pool(target.label, [self._backend(target, mount.settings)], timeout)
+        # Virtual hosts that have a mount from the main server share its `max`.
+        found = self._single.get((mount, timeout))
+        if found is None:
+            backend = self._backend(target, mount.settings)
+            found = self._single[mount, timeout] = self._new_pool(target.label, [backend], timeout)
+        return found
 
     def _balancer(self, name: str, timeout: float) -> Pool:
         found = self._balancers.get(name)

@@ -141,6 +141,8 @@ class VirtualHostResource(Resource):
             root, rest = self._file(path)
             file_path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""
             request.settings = settings = self._sections.for_file(path, file_path)
+            if isinstance(settings.handler, Mount):
+                request.mapped = settings.handler.match(path)
             if self._sections.names_groups:
                 names = self._sections.named_groups(path, file_path=file_path)
                 request.environment.update(names)
@@ -187,7 +189,7 @@ class VirtualHostResource(Resource):
             raise BodyTooLarge(f"the body is {length} bytes; LimitRequestBody is {limit}")
         if request.mapped is not None:
             self._resources[request.mapped.mount].serve(request)
-        elif settings.handler is not None:
+        elif isinstance(settings.handler, str):
             self._serve_plugin(request, settings.handler, settings)
         else:
             self._serve_file(request)

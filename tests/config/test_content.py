@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
 from tests.config.loading import errors_of, load, notes_of, settings_of
 
@@ -73,8 +74,8 @@ def test_on_is_the_default_header(word: str) -> None:
 
 
 def test_a_handler_for_the_whole_server() -> None:
-    mount = settings_of(load("SetHandler proxy:scgi:///run/a")).proxy
-    assert mount is not None
+    mount = settings_of(load("SetHandler proxy:scgi:///run/a")).handler
+    assert isinstance(mount, Mount)
     mapped = mount.match(b"/a")
     assert mapped is not None
     assert (mapped.script_name, mapped.backend_path) == (b"", b"/a")

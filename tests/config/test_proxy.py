@@ -165,14 +165,13 @@ def test_the_inner_location_decides() -> None:
 def test_set_handler() -> None:
     """A proxy: URL is a mount at the section that always tells PATH_INFO; a name is a name."""
     config = load("<Location /sh>\nSetHandler proxy:unix:/run/a|scgi://localhost\n</Location>")
-    merged = settings_of(config)
-    assert merged.handler is None
-    assert merged.proxy is not None
-    assert merged.proxy.pattern == b"/sh"
-    assert merged.proxy.target is not None
-    assert merged.proxy.target.address == UnixAddress("/run/a")
-    assert merged.proxy.settings.path_info is True
-    mapped = merged.proxy.match(b"/sh/a b")
+    mount = settings_of(config).handler
+    assert isinstance(mount, Mount)
+    assert mount.pattern == b"/sh"
+    assert mount.target is not None
+    assert mount.target.address == UnixAddress("/run/a")
+    assert mount.settings.path_info is True
+    mapped = mount.match(b"/sh/a b")
     assert mapped is not None
     assert (mapped.script_name, mapped.backend_path) == (b"/sh", b"/a b")
 
@@ -184,22 +183,14 @@ def test_set_handler_none_takes_it_back() -> None:
         SetHandler None
         </Location>
         """
-    merged = settings_of(load(text))
-    assert merged.handler is None
-    assert merged.proxy is None
+    assert settings_of(load(text)).handler is None
 
 
-def test_proxy_pass_goes_before_a_handler() -> None:
-    text = """
-        <Location /a>
-        ProxyPass scgi://localhost:1
-        SetHandler proxy:scgi://localhost:2
-        </Location>
-        """
-    merged = settings_of(load(text))
-    assert merged.proxy is not None
-    assert merged.proxy.target is not None
-    assert str(merged.proxy.target.address) == "localhost:1"
+@pytest.mark.parametrize("opener", ["Directory /srv", "Proxy *"])
+def test_set_handler_where_it_has_no_meaning(opener: str) -> None:
+    name = opener.split()[0]
+    (error,) = errors_of(f"<{opener}>\nSetHandler proxy:scgi://localhost\n</{name}>")
+    assert error == ("f:2: SetHandler: proxy:URL has no meaning here; expected it in a <Location>")
 
 
 def test_backends_that_others_can_reach_are_noted_once() -> None:
