@@ -1,0 +1,122 @@
+"""SIGTERM: what is idle is closed, what runs may end, and nothing holds the process up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.gateway import Gateway
+from tests.e2e.http_client import Connection, ask
+from tests.e2e.processes import listens, wait_until
+from tests.e2e.scripted import AwaitEnd, Pause, ReadHead, ScriptedBackend, Send, Wait
+
+pytestmark = pytest.mark.e2e
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CLOSE = b"\r\nConnection: close\r\n\r\n"
+HEAD = Send(b"Content-Type: text/plain\r\nContent-Length: 6\r\n\r\n")
+PATIENCE = 6.0
+"""Seconds within which the process must have ended, whatever its clients and backends do."""
+
+
+def test_idle_connections_are_closed(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+) -> None:
+    """One that was used, one that was not yet, and one in the middle of a request's head."""
+    gateway = start_gateway(f"KeepAliveTimeout 60\nProxyPass / {backend.url}/")
+    with (
+        Connection(gateway.http) as used,
+        Connection(gateway.http) as unused,
+        Connection(gateway.http) as begun,
+    ):
+        assert used.ask(REQUEST).text == "hello\n"
+        begun.send(b"GET / HTTP/1.1\r\nHost:")
+        os.kill(gateway.pid, signal.SIGTERM)
+        for connection in (used, unused, begun):
+            assert connection.is_at_end()
+    wait_until(lambda: gateway.has_ended, "the gateway's end", 3)
+
+
+def test_a_short_answer_is_finished(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend, tmp_path: Path
+) -> None:
+    """Nobody new is let in meanwhile."""
+    gateway = start_gateway(f"ProxyPass / {backend.url}/\nCustomLog {tmp_path}/access.log common\n")
+    released = threading.Event()
+    backend.play((ReadHead(), HEAD, Send(b"abc"), Wait(released), Send(b"def")))
+    with Connection(gateway.http) as client:
+        client.send(REQUEST)
+        client.read_head()
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: not listens(gateway.http), "the closed port")
+        assert not gateway.has_ended
+        released.set()
+        assert client.read_some(3) + client.read_some(3) == b"abcdef"
+        assert client.is_at_end()
+    wait_until(lambda: gateway.has_ended, "the gateway's end", 3)
+    assert '"GET / HTTP/1.1" 200 6' in (tmp_path / "access.log").read_text()
+
+
+def test_an_endless_answer_is_cut_off(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+) -> None:
+    """One that goes on, one that waits for its backend, one whose client does not read."""
+    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    streaming = (
+        ReadHead(),
+        Send(b"Content-Type: text/plain\r\n\r\n"),
+        *[Send(b"x"), Pause(0.1)] * 200,
+    )
+    silent = (ReadHead(), AwaitEnd())
+    large = (ReadHead(), Send(b"Content-Type: text/plain\r\n\r\n"), Send(b"x" * 65536, 1000))
+    backend.play(streaming, silent, large)
+    with (
+        Connection(gateway.http) as first,
+        Connection(gateway.http) as second,
+        Connection(gateway.http, receive_buffer=4096) as third,
+    ):
+        for number, connection in enumerate((first, second, third), 1):
+            connection.send(REQUEST)
+            backend.wait_for(number)
+        began = time.monotonic()
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: gateway.has_ended, "the gateway's end", PATIENCE)
+        assert time.monotonic() - began > 1
+        assert not first.read().complete
+    assert "cut off: 3 connections that were not done after 4 s" in gateway.logged()
+    backend.settle()
+
+
+def test_an_upload_is_cut_off(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+) -> None:
+    """A client that stops in the middle of its body does not hold the gateway up."""
+    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    backend.play((ReadHead(), AwaitEnd()))
+    with Connection(gateway.http) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+        backend.wait_for()
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: gateway.has_ended, "the gateway's end", PATIENCE)
+    backend.settle()
+    assert backend.told[0].ended_by_peer
+
+
+def test_the_port_is_free_at_once(tmp_path: Path) -> None:
+    """Also with connections that were closed by the server and are not forgotten by the system."""
+    first = Gateway(tmp_path, "")
+    with first, Connection(first.http) as client:
+        client.send(REQUEST)
+        assert client.read().status == 404
+        os.kill(first.pid, signal.SIGTERM)
+        wait_until(lambda: first.has_ended, "the gateway's end")
+        second = Gateway(tmp_path, f"Listen 127.0.0.1:{first.port}", "second")
+        second.address = first.http
+        with second:
+            assert ask(first.http, REQUEST.replace(b"\r\n\r\n", CLOSE)).status == 404
