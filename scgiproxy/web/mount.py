@@ -3,29 +3,32 @@
 In a gateway's own site the mounts are leaves that `web.vhost` picks. In any other twisted.web tree
 one is put like every Resource::
 
-    root.putChild(b"app", ProxyPassResource(pool, ...))
+    root.putChild(b"app", ProxyPassResource.for_url(reactor, "scgi://127.0.0.1:4000/"))
 
 and then the request's `prepath` is SCRIPT_NAME.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.message.environ import request_block
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.resolve import Resolver
+from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.stock import serve_stock_request
 from scgiproxy.wire.deadline import DeadlineWheel
-
-if TYPE_CHECKING:
-    from scgiproxy.pool.dispatch import Pool
+from scgiproxy.wire.dial import Dialer
 
 PATH_INFO_VARIABLE = b"proxy-scgi-pathinfo"
 
@@ -59,6 +62,34 @@ class ProxyPassResource(Resource):
         self.timeout = timeout
         self.default_settings = settings or Settings()
         self.max_header = min(backend.settings.max_header for backend in pool.backends)
+
+    @classmethod
+    def for_url(
+        cls,
+        reactor: Any,
+        url: str,
+        backend: BackendSettings | None = None,
+        settings: Settings | None = None,
+    ) -> ProxyPassResource:
+        """A mount of one backend, for any tree of twisted.web.
+
+        `url` is ``scgi://host:port/path`` or ``unix:/path|scgi://name/``; `backend` has its worker
+        parameters (by default PATH_INFO is sent), `settings` what sections would say. Raises
+        ValueError for a URL that is none.
+        """
+        parsed = parse_backend_url(url)
+        if parsed.address is None:
+            raise ValueError(f"{url} is a balancer; expected one backend")
+        parameters = backend or BackendSettings(path_info=True)
+        wheel = DeadlineWheel(reactor)
+        pool = Pool(
+            parsed.label,
+            [Backend(parsed.label, parsed.address, parsed.path, parameters, clock=reactor)],
+            dialer=Dialer(reactor, wheel),
+            resolver=Resolver(reactor),
+        )
+        mount = Mount(b"/", parsed, parameters, source=parsed.label)
+        return cls(pool, mount, wheel=wheel, clock=reactor, settings=settings)
 
     def __repr__(self) -> str:
         return f"<ProxyPassResource {self.mount.source} {self.pool!r}>"

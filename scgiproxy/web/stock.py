@@ -64,6 +64,9 @@ class StockSite:
         stock.path = path
         stock.prepath = []
         stock.postpath = parse_target(raw_target, b"GET").path[1:].split(b"/")
+        for name, value in request.carried:
+            stock.responseHeaders.addRawHeader(name, value)
+        request.carried = []
         request.finished = 1
         stock.render(stock.site.getResourceFor(stock))
 
@@ -127,7 +130,6 @@ class StockRequest(GatewayRequest):
         earlier: StockRequest | None = getattr(stock, _PASSES, None)
         if earlier is not None:
             self.redirects = earlier.redirects
-            self.carried = earlier.carried
             self.environment = earlier.environment
             self.error_status = earlier.error_status
         elif length:
@@ -168,7 +170,7 @@ class StockRequest(GatewayRequest):
         stock = self.stock
         stock.setResponseCode(self.error_status or status)
         stock.defaultContentType = None
-        for name, value in self.carried + headers:
+        for name, value in headers:
             # What stands there is the stock server's own guess.
             if name.lower() in (b"server", b"date", b"content-type"):
                 stock.responseHeaders.removeHeader(name)
