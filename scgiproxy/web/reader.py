@@ -1,0 +1,254 @@
+"""Requests out of a byte stream: llhttp, and the limits that it leaves to others.
+
+llhttp is strict about the grammar. Here are the sizes (of lines, fields, trailers, and of what
+has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored, body and all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
+from scgiproxy.errors import (
+    BadRequest,
+    HeadersTooLarge,
+    NotImplementedHere,
+    TargetTooLong,
+)
+from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
+from scgiproxy.message.headers import HeaderList, is_token
+
+if TYPE_CHECKING:
+    from scgiproxy.web.site import ConnectionLimits
+
+MOST_UNHEARD = 1 << 16
+"""Bytes of a body that may bring nothing (a chunk's extension, a trailer), besides one field."""
+
+_PROTOCOLS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
+
+
+class _LastRequest(Exception):
+    """Stops llhttp behind the last request that is read."""
+
+
+class RequestEvents(Protocol):
+    """Whom a `RequestReader` tells. An exception of theirs comes out of `RequestReader.feed`."""
+
+    def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
+        """A head is complete and right; it is in the reader's attributes until the next begins."""
+
+    def body_read(self, data: bytes) -> None:
+        """The next bytes of its body."""
+
+    def body_ended(self) -> None:
+        """The body is complete. Not called for a request without one."""
+
+
+class RequestReader:
+    """Reads the requests of one connection and tells `events` of them.
+
+    - `method`, `target`, `headers`: of the head being read, or read last, as far as they are known
+      (names in lower case); the method is ``-`` until the head is complete.
+    - `in_head`: a head has begun and is not complete; `in_body` likewise.
+    - `heads`: how many were complete.
+    """
+
+    def __init__(self, limits: ConnectionLimits, events: RequestEvents) -> None:
+        self._limits = limits
+        self._events = events
+        self._parser = HttpRequestParser(self)
+        self._stopped = False
+        self._priming = False
+        self._framing: RequestFraming | None = None
+        self._upgrade_body = False
+        self._head_size = 0
+        self._line_size = 0
+        self._line_ended = False
+        self._unheard = 0
+        self._trailers = 0
+        self.method = b"-"
+        self.target = b""
+        self.headers: HeaderList = []
+        self.in_head = False
+        self.in_body = False
+        self.heads = 0
+
+    def stop(self) -> None:
+        """Read no further request; what follows is ignored. A body that has begun is still read."""
+        self._stopped = True
+
+    def feed(self, data: bytes) -> None:
+        """Read the next bytes. Raises ClientError for what is no request, or too large."""
+        in_body = self.in_body
+        if in_body:
+            self._unheard += len(data)
+        heads = self.heads
+        rest = data
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+            except HttpParserUpgrade as upgrade:
+                # llhttp takes `Upgrade: h2c` and the like for the beginning of a tunnel.
+                rest = rest[upgrade.args[0] :]
+                self._resume_after_upgrade()
+                continue
+            except HttpParserError as error:
+                if self._stopped and not self.in_body:
+                    return
+                self._fail(error, data)
+            break
+        if self.in_head:
+            # What else is in the same piece belongs to earlier requests.
+            alone = not in_body and heads == self.heads
+            self._check_head_growth(data if alone else b"")
+        elif self.in_body and self._unheard > self._limits.field_size + MOST_UNHEARD:
+            raise BadRequest("a chunk's extension or a trailer field has no end")
+
+    # -- llhttp's callbacks --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._priming:
+            return
+        if self._stopped:
+            raise _LastRequest
+        self.method = b"-"
+        self.target = b""
+        self.headers = []
+        self.in_head = True
+        self._head_size = 0
+        self._line_ended = False
+
+    def on_url(self, part: bytes) -> None:
+        if self._priming:
+            return
+        self.target = self.target + part if self.target else part
+        if len(self.target) > self._limits.line:
+            raise self._line_too_long()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._priming:
+            return
+        limits = self._limits
+        value = value.rstrip(b" \t")
+        if len(name) + len(value) + 2 > limits.field_size:
+            raise self._field_too_long()
+        if not self.in_head:
+            # Trailers are dropped, but counted: they must not run on for ever.
+            self._trailers += 1
+            self._unheard = 0
+            if limits.fields and self._trailers > limits.fields:
+                raise HeadersTooLarge(f"over {limits.fields} trailer fields")
+            return
+        headers = self.headers
+        headers.append((name.lower(), value))
+        if limits.fields and len(headers) > limits.fields:
+            raise HeadersTooLarge(f"over {limits.fields} header fields")
+
+    def on_headers_complete(self) -> None:
+        if self._priming:
+            self._priming = False
+            return
+        self.in_head = False
+        self.heads += 1
+        parser = self._parser
+        headers = self.headers
+        self.method = method = parser.get_method()
+        protocol = _PROTOCOLS.get(parser.get_http_version()) or b"HTTP/other"
+        if len(method) + len(self.target) + len(protocol) + 2 > self._limits.line:
+            raise self._line_too_long()
+        if len({name for name, _ in headers}) < len(headers):
+            self._check_repeated(headers)
+        framing = check_request_head(method, protocol, headers)
+        if framing.kind is not BodyKind.NONE:
+            self.in_body = True
+            self._framing = framing
+            self._unheard = 0
+            self._trailers = 0
+            self._upgrade_body = parser.should_upgrade()
+        self._events.head_read(protocol, framing)
+
+    def on_body(self, data: bytes) -> None:
+        if self.in_body:
+            self._unheard = 0
+            self._events.body_read(data)
+
+    def on_message_complete(self) -> None:
+        if self.in_body and not self._upgrade_body:
+            self.in_body = False
+            self._events.body_ended()
+
+    # -- what llhttp does not do ---------------------------------------------------------------
+
+    def _resume_after_upgrade(self) -> None:
+        """Take llhttp out of its tunnel; if a body was declared, put it in front of that body."""
+        if not self._upgrade_body:
+            return
+        assert self._framing is not None
+        self._upgrade_body = False
+        length = self._framing.length
+        declared = (
+            b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        )
+        self._parser = HttpRequestParser(self)
+        self._priming = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + declared + b"\r\n\r\n")
+
+    def _check_head_growth(self, data: bytes) -> None:
+        """Bound a head that is not complete: the line that has not ended, and the whole.
+
+        `data` is what is known to belong to it of what has just come.
+        """
+        limits = self._limits
+        if not self._head_size:
+            self._line_size = 0
+            data = data.lstrip(b"\r\n")
+        self._head_size += len(data)
+        end = data.rfind(b"\n")
+        if end >= 0:
+            self._line_ended = True
+            self._line_size = len(data) - end - 1
+        else:
+            self._line_size += len(data)
+        # One more, for the CR of a line's end.
+        if not self._line_ended:
+            if self._line_size > limits.line + 1:
+                raise self._line_too_long()
+        elif self._line_size > limits.field_size + 1:
+            raise self._field_too_long()
+        elif self._head_size > limits.line + (limits.fields or 1000) * limits.field_size:
+            raise HeadersTooLarge("the header fields are too large together")
+
+    def _check_repeated(self, headers: HeaderList) -> None:
+        """Repeated fields become one: it is bounded as if it had come as one."""
+        sizes: dict[bytes, int] = {}
+        for name, value in headers:
+            sizes[name] = sizes.get(name, len(name)) + len(value) + 2
+        if max(sizes.values()) > self._limits.field_size:
+            raise HeadersTooLarge(
+                f"a repeated header field is over {self._limits.field_size} bytes in all"
+            )
+
+    def _line_too_long(self) -> TargetTooLong:
+        return TargetTooLong(f"the request line is over {self._limits.line} bytes")
+
+    def _field_too_long(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"a header field is over {self._limits.field_size} bytes")
+
+    def _fail(self, error: HttpParserError, data: bytes) -> NoReturn:
+        """Raise what llhttp's `error` means; `data` is what it was given."""
+        cause = error.__context__
+        if isinstance(error, HttpParserCallbackError) and cause is not None:
+            raise cause
+        if isinstance(error, HttpParserInvalidMethodError):
+            method = data[:80].lstrip(b"\r\n").split(b" ", 1)[0]
+            if is_token(method):
+                raise NotImplementedHere("the method is not one of HTTP's") from error
+            raise BadRequest(f"expected a method, got {method!r}") from error
+        raise BadRequest(f"malformed request: {error}") from error
