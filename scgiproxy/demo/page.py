@@ -16,6 +16,15 @@ from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, flatten, tags
 
 STYLE = files("scgiproxy.demo").joinpath("style.css").read_text("utf-8")
+_ICON = b"""\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+  <rect width="16" height="16" rx="4" fill="#0b6e6e"/>
+  <path d="M3 8h8M8 4l4 4-4 4" fill="none" stroke="#fff" stroke-width="2"/>
+</svg>
+"""
+ICON = "data:image/svg+xml;base64," + base64.b64encode(_ICON).decode()
+"""In the page itself: a browser asks for /favicon.ico, which is no page of the demo, otherwise."""
+
 PAGES = (
     ("variables", "Variables"),
     ("form", "Form"),
@@ -71,7 +80,7 @@ def html(request: Request, title: str, *content: Flattenable, script: str = "") 
     `script` is inline JavaScript, without ``<``, ``>`` and ``&``, which would be escaped.
     """
     policy = (
-        f"default-src 'none'; style-src {_hash_source(STYLE)}; img-src 'self'; connect-src 'self';"
+        f"default-src 'none'; style-src {_hash_source(STYLE)}; img-src 'self' data:; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     if script:
@@ -86,6 +95,7 @@ def html(request: Request, title: str, *content: Flattenable, script: str = "") 
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.title(f"{title} · scgiproxy demo"),
+            tags.link(rel="icon", href=ICON),
             tags.style(STYLE),
         ),
         tags.body(
