@@ -8,7 +8,6 @@ header fields only ever become CONTENT_TYPE and ``HTTP_*``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 
 from scgiproxy.errors import BadRequest
 from scgiproxy.message.headers import CGI_NAMES, HeaderList, combine
@@ -92,12 +91,12 @@ class StaticEnviron:
 
 def request_block(
     static: StaticEnviron,
-    *,
+    method: bytes,
+    request_uri: bytes,
+    protocol: bytes,
     headers: HeaderList,
     environment: Mapping[bytes, bytes],
-    method: bytes,
-    protocol: bytes,
-    request_uri: bytes,
+    *,
     query: bytes,
     script_name: bytes,
     path_info: bytes | None,
@@ -113,6 +112,9 @@ def request_block(
 ) -> bytes:
     """The encoded variables of one request, without CONTENT_LENGTH and SCGI, every name once.
 
+    A call with more keywords than those after `environment` would cost six times as much: CPython
+    makes a dict of them.
+
     - `environment`: what SetEnv, SetEnvIf and kin have set; it fills in what is not computed.
     - `request_uri`: the target as on the client's request line; `query` without question mark.
     - `path_info`: decoded; None sends none, and then the environment may.
@@ -124,8 +126,10 @@ def request_block(
     """
     variables = _header_variables(headers)
     if not pass_authorization:
-        variables.pop(b"HTTP_AUTHORIZATION", None)
-        variables.pop(b"HTTP_PROXY_AUTHORIZATION", None)
+        if b"HTTP_AUTHORIZATION" in variables:
+            del variables[b"HTTP_AUTHORIZATION"]
+        if b"HTTP_PROXY_AUTHORIZATION" in variables:
+            del variables[b"HTTP_PROXY_AUTHORIZATION"]
     if environment:
         variables = {**_operator_variables(environment, static.names), **variables}
     if remote_port:
@@ -138,9 +142,8 @@ def request_block(
         variables[b"PATH_INFO"] = path_info
         if path_info and document_root is not None:
             variables[b"PATH_TRANSLATED"] = document_root.rstrip(b"/") + path_info
-    # One join of a tuple: a third of what filling the dict with these would cost.
-    fields = (
-        *chain.from_iterable(variables.items()),
+    # One list to be joined: a third of what filling the dict with these would cost.
+    fields = [
         b"SERVER_NAME",
         server_name,
         b"SERVER_ADDR",
@@ -159,8 +162,10 @@ def request_block(
         request_uri,
         b"SCRIPT_NAME",
         script_name,
-        b"",
-    )
+    ]
+    for variable in variables.items():
+        fields += variable
+    fields.append(b"")
     encoded = b"\x00".join(fields)
     # As many separators as there must be: then no name and no value has one inside.
     if encoded.count(b"\x00") != len(fields) - 1:
@@ -194,7 +199,7 @@ def _operator_variables(
     }
 
 
-def _nul_inside(fields: tuple[bytes, ...]) -> BadRequest:
+def _nul_inside(fields: list[bytes]) -> BadRequest:
     name, value = next(
         pair for pair in zip(fields[::2], fields[1::2], strict=False) if b"\x00" in b"".join(pair)
     )

@@ -127,14 +127,13 @@ class ProxyPassResource(Resource):
         channel = request.channel
         name, port = request.server_identity
         settings = request.settings or self.default_settings
-        headers = request.backend_headers
         return request_block(
             host.static_environ(channel.local),
-            headers=headers,
-            environment=environment,
-            method=request.method,
-            protocol=request.protocol,
-            request_uri=request.uri,
+            request.method,
+            request.uri,
+            request.protocol,
+            request.backend_headers,
+            environment,
             query=request.target.query,
             script_name=script_name,
             path_info=path_info,
@@ -148,4 +147,3 @@ class ProxyPassResource(Resource):
             pass_authorization=settings.cgi_pass_auth,
             document_root=host.document_root,
         )
-
