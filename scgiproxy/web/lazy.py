@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.parser import BytesParser
+from functools import cached_property
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qs, quote
 
 from twisted.internet.defer import Deferred
@@ -47,6 +48,11 @@ _FORMS: dict[bytes, Callable[[bytes, bytes], dict[bytes, list[bytes]]]] = {
     b"multipart/form-data": _parse_multipart,
 }
 
+_OF_A_RESOURCE = (
+    *("args", "requestHeaders", "received_cookies", "responseHeaders", "cookies"),
+    *("code", "code_message", "etag", "lastModified", "_encoder"),
+)
+
 
 class LazyRequest(Request):
     """See the module. What is declared here is the subclass's to set."""
@@ -55,50 +61,54 @@ class LazyRequest(Request):
     """Request headers in order, names in lower case."""
     query: bytes
     channel: Any
-    user: bytes | None
+    user: bytes | None  # type: ignore[assignment]
     server_identity: tuple[bytes, bytes]
     origin: bytes
     gone: bool
     head_sent: bool
     body_sent: int
 
-    @property  # type: ignore[override]
-    def requestHeaders(self) -> Headers:
-        found = self.__dict__.get("requestHeaders")
-        if found is None:
-            found = Headers()
-            for name, value in self.raw_headers:
-                found.addRawHeader(name, value)
-            self.__dict__["requestHeaders"] = found
-        return found  # type: ignore[no-any-return]
+    def send_head(
+        self, status: int, reason: bytes | None, headers: HeaderList, length: int | None
+    ) -> None:
+        raise NotImplementedError
 
-    @property  # type: ignore[override]
-    def responseHeaders(self) -> Headers:
-        return self._made("responseHeaders", Headers)  # type: ignore[no-any-return]
+    def flush(self) -> None:
+        raise NotImplementedError
 
-    @property  # type: ignore[override]
-    def cookies(self) -> list[bytes]:
-        return self._made("cookies", list)  # type: ignore[no-any-return]
+    def abort(self, reason: Exception) -> None:
+        raise NotImplementedError
 
-    @property  # type: ignore[override]
-    def notifications(self) -> list[Deferred[None]]:
-        return self._made("notifications", list)  # type: ignore[no-any-return]
+    # -- the request ---------------------------------------------------------------------------
 
-    @notifications.setter
-    def notifications(self, value: list[Deferred[None]]) -> None:
-        self.__dict__["notifications"] = value
+    @cached_property
+    def requestHeaders(self) -> Headers:  # type: ignore[override]
+        headers = Headers()
+        for name, value in self.raw_headers:
+            headers.addRawHeader(name, value)
+        return headers
 
-    @property  # type: ignore[override]
-    def received_cookies(self) -> dict[bytes, bytes]:
-        found = self.__dict__.get("received_cookies")
-        if found is None:
-            found = self.__dict__["received_cookies"] = {}
-            self.parseCookies()
-        return found  # type: ignore[no-any-return]
+    @cached_property
+    def responseHeaders(self) -> Headers:  # type: ignore[override]
+        return Headers()
 
-    @property  # type: ignore[override]
-    def args(self) -> dict[bytes, list[bytes]]:
-        return self._made("args", self._parse_args)  # type: ignore[no-any-return]
+    @cached_property
+    def cookies(self) -> list[bytes]:  # type: ignore[override]
+        return []
+
+    @cached_property
+    def notifications(self) -> list[Deferred[None]]:  # type: ignore[override]
+        return []
+
+    @cached_property
+    def received_cookies(self) -> dict[bytes, bytes]:  # type: ignore[override]
+        found = self.__dict__["received_cookies"] = {}
+        self.parseCookies()  # type: ignore[no-untyped-call]
+        return found
+
+    @cached_property
+    def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
+        return self._parse_args()
 
     def _parse_args(self) -> dict[bytes, list[bytes]]:
         """Of the query and of a form that was posted. Raises BodyTooLarge over `MOST_OF_FORM`."""
@@ -113,38 +123,34 @@ class LazyRequest(Request):
             args.update(_FORMS[media_type](kind, data))
         return args
 
-    @property  # type: ignore[override]
-    def content(self) -> Any:
-        return self._made("content", BytesIO)
+    @cached_property
+    def content(self) -> IO[bytes]:  # type: ignore[override]
+        return BytesIO()
 
-    @content.setter
-    def content(self, value: Any) -> None:
-        self.__dict__["content"] = value
-
-    @property  # type: ignore[override]
-    def path(self) -> bytes:
+    @cached_property
+    def path(self) -> bytes:  # type: ignore[override]
         return self.uri.partition(b"?")[0]
 
-    @property
+    @cached_property
     def sitepath(self) -> list[bytes]:
         """Sessions are of the whole site."""
         return []
 
-    @property  # type: ignore[override]
+    @cached_property
     def client(self) -> Any:
         return self.channel.transport.getPeer()
 
-    @property  # type: ignore[override]
+    @cached_property
     def host(self) -> Any:
-        return self._made("host", self.channel.transport.getHost)
+        return self.channel.transport.getHost()
 
-    @host.setter
-    def host(self, value: Any) -> None:
-        self.__dict__["host"] = value
-
-    @property  # type: ignore[override]
-    def transport(self) -> Any:
+    @cached_property
+    def transport(self) -> Any:  # type: ignore[override]
         return self.channel.transport
+
+    @cached_property
+    def _adapterCache(self) -> dict[Any, Any]:  # type: ignore[override]
+        return {}
 
     @property
     def _disconnected(self) -> bool:  # type: ignore[override]
@@ -228,12 +234,11 @@ class LazyRequest(Request):
         standard = reason == RESPONSES.get(self.code) or not is_field_value(reason)
         self.send_head(self.code, None if standard else reason, headers, length)
 
-    @property
-    def _adapterCache(self) -> dict[Any, Any]:
-        return self._made("_adapterCache", dict)  # type: ignore[no-any-return]
-
-    def _made(self, name: str, make: Any) -> Any:
-        found = self.__dict__.get(name)
-        if found is None:
-            found = self.__dict__[name] = make()
-        return found
+    def forget_resource(self) -> None:
+        """Nothing that a Resource was given or has set is for the next one."""
+        made = self.__dict__
+        content = made.pop("content", None)
+        if content is not None:
+            content.close()
+        for name in _OF_A_RESOURCE:
+            made.pop(name, None)

@@ -188,7 +188,8 @@ class GatewayRequest(LazyRequest):
         if settings.add_forwarded_headers:
             headers.append((b"x-forwarded-for", self.remote_addr))
             headers.append((b"x-forwarded-host", self.header(b"host") or self.server_identity[0]))
-            headers.append((b"x-forwarded-server", self.server_identity[0]))
+            own_name = self.host_resource.server.name or self.server_identity[0]
+            headers.append((b"x-forwarded-server", own_name))
         apply_edits(settings.request_headers, headers, self, times=self._times)
         return headers
 
@@ -200,6 +201,7 @@ class GatewayRequest(LazyRequest):
         self.user = None
         self.is_error_page = False
         self.__dict__.pop("conditional", None)
+        self.forget_resource()
         self._gone_callbacks.clear()
         if self.upload is not None:
             # What of the body has not come is not wanted any more; the connection ends after it.

@@ -15,7 +15,9 @@ from twisted.python.urlpath import URLPath
 from twisted.web.resource import EncodingResourceWrapper, Resource
 from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 
-from tests.web.harness import Answer, Client, Gateway
+from scgiproxy.rules.sections import SectionKind
+from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
+from tests.web.harness import Answer, Client, Gateway, SectionValues
 
 with warnings.catch_warnings():
     # Twisted's own module makes one of its own deprecated objects.
@@ -592,3 +594,33 @@ def test_request_behind_a_resource_is_served() -> None:
     gateway = plugin(at_root(Data(b"hello", "text/plain")))
     client = gateway.client().send((b"GET /" + H + b"\r\n") * 3)
     assert [answer.body for answer in client.answers] == [b"hello"] * 3
+
+
+def test_error_document_of_another_resource_starts_afresh(logged_errors: Any) -> None:
+    """What the failed one had set, and read, is not for it."""
+
+    def fail(request: Request) -> bytes:
+        request.setHeader(b"x-failed", b"1")
+        request.setHeader(b"content-length", b"1000")
+        request.addCookie(b"a", b"b")
+        assert request.args == {b"x": [b"1"]}
+        assert request.content.read() == b"hello"
+        raise ValueError
+
+    def document(request: Request) -> bytes:
+        return repr((request.args, request.content.read())).encode()
+
+    gateway = Gateway(
+        (),
+        plugins={"fail": Rendered(fail), "document": Rendered(document)},
+        handler="fail",
+        sections=[SectionValues(SectionKind.LOCATION, b"/doc", {"handler": "document"})],
+        error_documents={500: ErrorDocument(ErrorDocumentKind.LOCAL, b"/doc?y=2")},
+    )
+    client = gateway.client().send(b"POST /?x=1" + H + b"Content-Length: 5\r\n\r\nhello")
+    (answer,) = client.answers
+    assert (answer.status, answer["x-failed"], answer["set-cookie"]) == (500, None, None)
+    assert answer.body == b"({b'y': [b'2']}, b'')"
+    assert len(logged_errors.flush()) == 1
+    client.leave()
+    gateway.assert_idle()
