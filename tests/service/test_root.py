@@ -1,0 +1,190 @@
+"""The gateway as a service: what is opened when, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+import treq
+from twisted.internet import reactor as real_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.web.client import HTTPConnectionPool
+
+from scgiproxy.config.load import load_text
+from scgiproxy.errors import ConfigError
+from scgiproxy.log.events import gateway_events
+from scgiproxy.service.root import DRAIN, GatewayService, check
+from tests.e2e.processes import free_port, listens
+
+
+def gateway(text: str, reactor: Any = None) -> GatewayService:
+    config = load_text(text, file_name="f", environment={})
+    return GatewayService(config, reactor or MemoryReactorClock())
+
+
+class Channel:
+    """A client's connection. Its answer ends after `seconds`, or never; idle, it closes at once."""
+
+    def __init__(self, service: GatewayService, seconds: float | None = 0.0) -> None:
+        self._channels: set[Any] = service.listeners.sites[0].channels
+        self._channels.add(self)
+        self._reactor = service._reactor
+        self._seconds = seconds
+        self.aborted = False
+
+    def shut_down(self) -> None:
+        if self._seconds is not None:
+            self._reactor.callLater(self._seconds, self._channels.discard, self)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self._reactor.callLater(0, self._channels.discard, self)
+
+
+def pump(service: GatewayService, stopping: Deferred[None], most: float = 10.0) -> float:
+    """Let time pass until it has stopped; how long that took."""
+    steps = 0
+    while not stopping.called:
+        assert steps < most / 0.01
+        service._reactor.advance(0.01)
+        steps += 1
+    return steps * 0.01
+
+
+def test_nothing_happens_before_the_start(tmp_path: Path) -> None:
+    reactor = MemoryReactorClock()
+    gateway(
+        f"Listen 127.0.0.1:81\nErrorLog {tmp_path}/e\nCustomLog {tmp_path}/a common\n"
+        "ProxyPass / scgi://backend.example/",
+        reactor,
+    )
+    assert (reactor.tcpServers, reactor.getDelayedCalls(), list(tmp_path.iterdir())) == ([], [], [])
+
+
+def test_what_needs_rights_is_done_first(tmp_path: Path) -> None:
+    """Logs are opened and sockets bound before privileges are dropped; and only once."""
+    service = gateway(
+        f"Listen 127.0.0.1:81\nErrorLog {tmp_path}/e\nCustomLog {tmp_path}/a common\n"
+    )
+    service.privilegedStartService()
+    assert len(service._reactor.tcpServers) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "e"]
+    service.startService()
+    assert len(service._reactor.tcpServers) == 1
+    pump(service, service.stopService())
+    told = (tmp_path / "e").read_text().splitlines()
+    assert [line.rpartition("] ")[2].split()[0] for line in told] == ["listening", "stopped"]
+
+
+def test_what_is_wrong_with_the_parts_is_told_at_once() -> None:
+    """All of it, in the order of lines."""
+    with pytest.raises(ConfigError) as raised:
+        gateway(
+            '<Location /x>\nSetHandler nobody\n</Location>\nListen "nothing:at=all"\n'
+            "<VirtualHost *>\n<Location /y>\nSetHandler nobody\n</Location>\n</VirtualHost>\n"
+        )
+    lines = [problem.line for problem in raised.value.problems]
+    assert lines == sorted(lines)
+    assert len(lines) >= 3
+
+
+def test_logs_that_cannot_be_opened(tmp_path: Path) -> None:
+    """Each is told with its line, nothing is bound, and nothing stays open."""
+    service = gateway(
+        f"Listen 127.0.0.1:81\nErrorLog {tmp_path}/e\n"
+        f"<VirtualHost *>\nErrorLog {tmp_path}/f\nCustomLog {tmp_path}/a common\n</VirtualHost>\n"
+    )
+    for name in ("a", "f"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError) as raised:
+        service.privilegedStartService()
+    assert [str(problem) for problem in raised.value.problems] == [
+        f"f:4: ErrorLog: cannot open {tmp_path}/f: Is a directory",
+        f"f:5: CustomLog: cannot open {tmp_path}/a: Is a directory",
+    ]
+    assert service._reactor.tcpServers == []
+    assert gateway_events._filters == []
+
+
+def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = gateway("Listen 127.0.0.1:81")
+
+    def refuse() -> None:
+        raise ConfigError([])
+
+    monkeypatch.setattr(service.listeners, "startService", refuse)
+    with pytest.raises(ConfigError):
+        service.startService()
+    assert not service.running
+    assert gateway_events._filters == []
+
+
+class TestStopping:
+    @pytest.fixture
+    def service(self) -> GatewayService:
+        made = gateway("Listen 127.0.0.1:81")
+        made.startService()
+        return made
+
+    def test_without_connections(self, service: GatewayService) -> None:
+        assert service.stopService().called
+
+    def test_running_answers_may_end(self, service: GatewayService) -> None:
+        channels = [Channel(service, seconds) for seconds in (0, 0.5, 1.5)]
+        assert 1.5 <= pump(service, service.stopService()) < 1.6
+        assert not any(channel.aborted for channel in channels)
+
+    def test_those_that_do_not_are_cut_off(self, service: GatewayService) -> None:
+        short, endless = Channel(service, 0.5), Channel(service, None)
+        assert DRAIN <= pump(service, service.stopService()) < DRAIN + 0.1
+        assert (short.aborted, endless.aborted) == (False, True)
+
+    def test_one_that_cannot_even_be_cut_off(self, service: GatewayService) -> None:
+        """The stop is bounded all the same."""
+        stuck = Channel(service, None)
+        stuck.abort = lambda: None  # type: ignore[method-assign]
+        assert DRAIN < pump(service, service.stopService()) < DRAIN + 1.2
+
+
+class TestCheck:
+    def test_it_starts_nothing(self, tmp_path: Path) -> None:
+        reactor = MemoryReactorClock()
+        config = load_text(f"Listen 127.0.0.1:81\nCustomLog {tmp_path}/a common\n")
+        check(config, reactor)
+        assert (reactor.tcpServers, list(tmp_path.iterdir())) == ([], [])
+
+    def test_it_tells_of_the_parts(self) -> None:
+        config = load_text('Listen "nothing:at=all"')
+        with pytest.raises(ConfigError, match="Unknown endpoint type"):
+            check(config, MemoryReactorClock())
+
+    def test_a_socket_of_systemd_need_not_be_there(self) -> None:
+        config = load_text('Listen "systemd:domain=INET:index=0"')
+        check(config, MemoryReactorClock())
+        with pytest.raises(ConfigError, match="systemd has not handed over"):
+            GatewayService(config, MemoryReactorClock())
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_can_be_started_again(tmp_path: Path) -> None:
+    """On the real reactor: it serves, is gone, and serves again, its logs too."""
+    port = free_port()
+    service = gateway(
+        f"Listen 127.0.0.1:{port}\nDocumentRoot {tmp_path}\nCustomLog {tmp_path}/log common\n"
+        f"ErrorLog {tmp_path}/errors\n<Location /none>\nProxyPass scgi://localhost:1/none\n</Location>",
+        real_reactor,
+    )
+    (tmp_path / "page.txt").write_text("a page\n")
+    pool = HTTPConnectionPool(real_reactor)  # keeps its connection, which the stop closes
+    for count in (1, 2):
+        service.startService()
+        answer = await treq.get(f"http://127.0.0.1:{port}/page.txt", pool=pool)
+        assert await answer.text() == "a page\n"
+        await service.stopService()
+        assert not listens(("127.0.0.1", port))
+        assert len((tmp_path / "log").read_text().splitlines()) == count
+        assert len((tmp_path / "errors").read_text().splitlines()) == 2 * count
+    await pool.closeCachedConnections()
