@@ -88,6 +88,7 @@ _DIGITS = re.compile(rb"[0-9]{1,19}")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _PLAIN_11 = RequestFraming(_NO_REQUEST_BODY, 0, True, False)
+_KEEP_ALIVE = {b"connection": [b"keep-alive"]}
 
 
 def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> RequestFraming:
@@ -119,7 +120,8 @@ def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> R
         raise BadRequest(f"{len(hosts)} Host fields")
     else:
         parse_host(hosts[0])
-    if is_http11 and not found:
+    if is_http11 and (not found or found == _KEEP_ALIVE):
+        # Nearly every request.
         return _PLAIN_11
     codings = found.get(b"transfer-encoding")
     lengths = found.get(b"content-length")

@@ -7,7 +7,7 @@ any of them. (RFC 9112 section 3.2, RFC 3986 section 5.2.4; AllowEncodedSlashes.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from scgiproxy.errors import BadRequest, NotFound
@@ -16,7 +16,7 @@ from scgiproxy.message.headers import parse_host
 # Possessive, so that no target makes them go back. The plain one has nothing to decode or to
 # normalise: no `%`, no empty segment but the last, no segment that begins with a dot.
 _PLAIN = re.compile(
-    rb"(?=/)((?:/[^\x00-\x20\x7f#%?/.][^\x00-\x20\x7f#%?/]*+)*+/?)(?:(\?)([^\x00-\x20\x7f#]*+))?"
+    rb"((?:/[^\x00-\x20\x7f#%?/.][^\x00-\x20\x7f#%?/]*+)++/?|/)(?:\?([^\x00-\x20\x7f#]*+))?"
 )
 _FORBIDDEN = re.compile(rb"[\x00-\x20\x7f#]")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*)", re.IGNORECASE | re.DOTALL)
@@ -28,8 +28,9 @@ _LEADING_SLASHES = re.compile(rb"/+")
 _LITERAL = "/~$-_.+!*'(),;:@&="
 
 
-class Target(NamedTuple):
-    """A request target.
+@dataclass(slots=True)
+class Target:
+    """A request target. (No tuple: this is quicker to make, and its attributes to read.)
 
     - `raw`: as on the request line.
     - `path`: decoded and normalised: begins with ``/``, no dot segments, no empty segments, no
@@ -55,8 +56,8 @@ def parse_target(raw: bytes, method: bytes, encoded_slashes: str = "off") -> Tar
     """
     plain = _PLAIN.fullmatch(raw)
     if plain is not None and method != b"CONNECT":
-        path, question, query = plain.groups()
-        return Target(raw, path, query or b"", None, question is not None)
+        path, query = plain.groups()
+        return Target(raw, path, query or b"", None, query is not None)
     return _parse(raw, method, encoded_slashes)
 
 
