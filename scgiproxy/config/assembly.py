@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from scgiproxy.config.directives import SERVER_RULES
@@ -23,6 +24,7 @@ from scgiproxy.config.scopes import (
     HostDraft,
     MountDraft,
     Parameters,
+    ReverseDraft,
 )
 from scgiproxy.config.table import Merge, merge_fields
 from scgiproxy.message.backend_url import BackendUrl
@@ -37,6 +39,7 @@ from scgiproxy.rules.access import (
 )
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
+from scgiproxy.rules.rewriting import ReverseRule
 from scgiproxy.rules.settings import ServerSettings
 
 
@@ -113,10 +116,36 @@ class _Host:
         return replace(section, values=self._values(section.values))
 
     def _values(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+        made: dict[str, Any] = {
             name: self._mount(value) if isinstance(value, MountDraft) else value
             for name, value in values.items()
         }
+        if "reverse" in made:
+            made["reverse"] = tuple(chain.from_iterable(map(self._reverse, made["reverse"])))
+        return made
+
+    def _reverse(self, rule: ReverseRule | ReverseDraft) -> Iterator[ReverseRule]:
+        if isinstance(rule, ReverseRule):
+            yield rule
+            return
+        balancer = self._balancer_draft(rule.balancer)
+        if balancer is None:
+            self._draft.problems.warn(
+                rule.position,
+                f"ProxyPassReverse: balancer://{rule.balancer} has no BalancerMember",
+            )
+            return
+        for member in balancer.members:
+            label = member.url.label.rpartition("|")[2].encode("utf-8", "surrogateescape")
+            yield ReverseRule(rule.local, label.rstrip(b"/") + rule.path)
+
+    def _balancer_draft(self, name: str) -> BalancerDraft | None:
+        """The balancer of that name that has members, as this host knows it."""
+        for host in (self.host, self._draft.main):
+            draft = host.balancers.get(name)
+            if draft is not None and draft.members:
+                return draft
+        return None
 
     def _mount(self, draft: MountDraft) -> Mount:
         target = draft.target
@@ -132,8 +161,6 @@ class _Host:
             target,
             settings,
             str(draft.parameters.position),
-            no_query=draft.no_query,
-            no_canon=draft.no_canon,
         )
 
     def _settings(self, url: BackendUrl, own: Parameters) -> BackendSettings:
@@ -155,8 +182,9 @@ class _Host:
         drafts = list({id(draft): draft for draft in (inherited, own) if draft}.values())
         for draft in drafts:
             draft.used = True
-        with_members = [draft for draft in drafts if draft.members]
-        if not with_members:
+        # A virtual host's own members replace the main server's; its parameters are added.
+        source = self._balancer_draft(name)
+        if source is None:
             if "balancermember" in self._draft.failed:
                 return name, {}
             self._draft.problems.error(
@@ -164,8 +192,6 @@ class _Host:
                 f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one",
             )
             return name, {}
-        # A virtual host's own members replace the main server's; its parameters are added.
-        source = with_members[-1]
         layers = [given for draft in drafts for given in draft.parameters]
         combined = _combined(layers)
         mount_fields = {k: combined.pop(k) for k in ("path_info",) if k in combined}

@@ -21,7 +21,12 @@ from scgiproxy.message.backend_url import (
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|unix:", re.IGNORECASE)
 _CAPTURE = re.compile(r"\$[0-9]")
-_KEYWORDS = {"nocanon", "noquery", "interpolate"}
+_KEYWORDS = {
+    "nocanon": "an application gets the decoded path and the URI as the client sent it",
+    "noquery": "it is about SCRIPT_FILENAME, which is not sent",
+    "interpolate": "${...} is replaced on loading",
+}
+"""Words after the URL, and why they do nothing here."""
 _FORM = "URL or !, and then key=value, nocanon or noquery"
 
 
@@ -127,9 +132,11 @@ def _draft(
     place: Place, directive: str, pattern: Pattern, target: BackendUrl, words: list[str]
 ) -> MountDraft:
     """Read what follows the URL: keywords and parameters, which may be a balancer's."""
-    keywords = {word.lower() for word in words if "=" not in word} & _KEYWORDS
-    if "interpolate" in keywords:
-        place.warn(f"{directive}: interpolate does nothing; ${{...}} is replaced on loading")
+    for word in words:
+        if reason := _KEYWORDS.get(word.lower()):
+            place.note_once(
+                f"keyword {word.lower()}", f"{directive}: {word} does nothing: {reason}"
+            )
     pairs = [word for word in words if word.lower() not in _KEYWORDS]
     is_balancer = target.address is None
     parameters = read_parameters(place, directive, pairs, balancer=is_balancer)
@@ -141,9 +148,7 @@ def _draft(
         if values:
             balancer.parameters.append(place.parameters(values))
         parameters = place.parameters(own)
-    return MountDraft(
-        pattern, target, parameters, no_query="noquery" in keywords, no_canon="nocanon" in keywords
-    )
+    return MountDraft(pattern, target, parameters)
 
 
 def _mount(place: Place, draft: MountDraft) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from scgiproxy.config.arguments import as_bytes
-from scgiproxy.config.scopes import Place
+from scgiproxy.config.scopes import Place, ReverseDraft
 from scgiproxy.config.table import HOST, Context, Directive, Merge, Read
+from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
+
+_Reverse = tuple[ReverseRule | ReverseDraft, ...]
 
 
 def _drop_interpolate(place: Place, directive: str, words: list[str]) -> list[str]:
@@ -15,7 +18,7 @@ def _drop_interpolate(place: Place, directive: str, words: list[str]) -> list[st
     return words
 
 
-def _read_reverse(place: Place, words: list[str]) -> tuple[ReverseRule, ...]:
+def _read_reverse(place: Place, words: list[str]) -> _Reverse:
     words = _drop_interpolate(place, "ProxyPassReverse", words)
     if place.context is Context.LOCATION:
         if len(words) > 1:
@@ -23,12 +26,19 @@ def _read_reverse(place: Place, words: list[str]) -> tuple[ReverseRule, ...]:
         if not isinstance(place.pattern, bytes):
             place.warn("ProxyPassReverse: it does nothing in a section with an expression")
             return ()
-        return (ReverseRule(place.pattern, as_bytes(words[0])),)
+        return _reverse(place, place.pattern, words[0])
     if len(words) != 2:
         raise ValueError("expected PATH and URL")
     if not words[0].startswith("/"):
         raise ValueError(f"expected a path that begins with / first, got {words[0]!r}")
-    return (ReverseRule(as_bytes(words[0]), as_bytes(words[1])),)
+    return _reverse(place, as_bytes(words[0]), words[1])
+
+
+def _reverse(place: Place, local: bytes, url: str) -> _Reverse:
+    if not url.lower().startswith("balancer://"):
+        return (ReverseRule(local, as_bytes(url)),)
+    target = parse_backend_url(url)
+    return (ReverseDraft(local, target.balancer, target.path, place.position),)
 
 
 def _read_cookie(directive: str, example: str) -> Read:

@@ -45,8 +45,16 @@ class MountDraft:
     pattern: Pattern
     target: BackendUrl | None
     parameters: Parameters
-    no_query: bool = False
-    no_canon: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseDraft:
+    """A ProxyPassReverse of a balancer: it becomes a rule for each member's URL."""
+
+    local: bytes
+    balancer: str
+    path: bytes
+    position: Position
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.backend import BackendSettings
@@ -30,10 +29,9 @@ class Mount:
     target: BackendUrl | None
     settings: BackendSettings = _NO_SETTINGS
     source: str = ""
-    no_query: bool = False
-    no_canon: bool = False
     url_base: bytes = field(init=False, repr=False)
     _prefix: bytes = field(init=False, repr=False)
+    _keeps_path: bool = field(init=False, repr=False)
     _stem: bytes = field(init=False, repr=False)
     _template: Template = field(init=False, repr=False)
 
@@ -42,6 +40,8 @@ class Mount:
         prefix = normal_prefix(self.pattern) if isinstance(self.pattern, bytes) else b""
         object.__setattr__(self, "url_base", _url_base(self.target))
         object.__setattr__(self, "_prefix", prefix)
+        keeps_path = self.target is not None and prefix == target_path
+        object.__setattr__(self, "_keeps_path", keeps_path)
         object.__setattr__(self, "_stem", prefix.removesuffix(b"/"))
         object.__setattr__(self, "_template", Template(target_path))
 
@@ -55,6 +55,9 @@ class Mount:
 
     def map_below(self, path: bytes) -> Mapped:
         """Map a path that the prefix is known to match: the target's path and the rest."""
+        if self._keeps_path:
+            # ProxyPass /app/ scgi://host/app/
+            return Mapped(self, path, self._stem)
         if self.target is None:
             return Mapped(self, b"", b"")
         backend_path = self.target.path + path[len(self._prefix) :]
@@ -75,7 +78,8 @@ class Mount:
         return Mapped(self, backend_path, script_name)
 
 
-class Mapped(NamedTuple):
+@dataclass(slots=True)
+class Mapped:
     """A path found: its mount, the decoded path on the backend, and the mount point.
 
     `script_name` is the front of the request's path that the mount stands for, without its last

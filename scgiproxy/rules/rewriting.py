@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+LOCATION_FIELDS = frozenset((b"location", b"content-location", b"uri", b"destination"))
+"""Lower-case names of the headers that ProxyPassReverse is for."""
+
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 _BLANKS = b" \t"
 _NO_ATTRIBUTE_VALUE = re.compile(rb"[\x00-\x1f\x7f;]")
@@ -60,7 +63,7 @@ class CookieRule:
 
 
 def rewrite_location(rules: Sequence[ReverseRule], value: bytes, origin: bytes) -> bytes:
-    """What a Location, Content-Location or URI header says to a client.
+    """What a Location header, or another of `LOCATION_FIELDS`, says to a client.
 
     The first rule whose prefix `value` begins with (without regard to case) replaces it. The
     result is made absolute with `origin` (``http://name:port``, no slash at the end) unless it is

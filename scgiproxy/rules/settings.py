@@ -15,7 +15,7 @@ from scgiproxy.rules.access import Requirement
 from scgiproxy.rules.environment import EnvironmentRule, effective_rules
 from scgiproxy.rules.headers import HeaderEdit
 from scgiproxy.rules.mapping import Mount
-from scgiproxy.rules.rewriting import CookieRule, ReverseRule
+from scgiproxy.rules.rewriting import LOCATION_FIELDS, CookieRule, ReverseRule
 
 GIB = 1 << 30
 
@@ -86,7 +86,7 @@ class Settings:
         object.__setattr__(self, "set_env", effective_rules(self.set_env))
         names = {name for name in (self.internal_redirect, self.sendfile) if name}
         if self.reverse:
-            names |= {b"location", b"content-location", b"uri"}
+            names |= LOCATION_FIELDS
         if self.reverse_cookie_domains or self.reverse_cookie_paths:
             names.add(b"set-cookie")
         object.__setattr__(self, "watched", frozenset(names))

@@ -20,7 +20,13 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, Forbidden, HeadersTooLarge, ScgiProxyError
+from scgiproxy.errors import (
+    BackendError,
+    Forbidden,
+    GatewayError,
+    HeadersTooLarge,
+    ScgiProxyError,
+)
 from scgiproxy.interfaces import ICall, IResponseReceiver
 from scgiproxy.message.conditions import (
     Precondition,
@@ -30,7 +36,7 @@ from scgiproxy.message.conditions import (
     parse_http_date,
 )
 from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
-from scgiproxy.rules.rewriting import rewrite_cookie, rewrite_location
+from scgiproxy.rules.rewriting import LOCATION_FIELDS, rewrite_cookie, rewrite_location
 from scgiproxy.rules.settings import Settings
 from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
@@ -49,8 +55,6 @@ DEFAULT_SENDFILE = b"x-sendfile"
 
 # Fields of a response head that something is to be done about, whatever the settings say.
 _WATCHED = HOP_BY_HOP | {DEFAULT_SENDFILE}
-
-_LOCATIONS = frozenset((b"location", b"content-location", b"uri"))
 
 
 class Upload(Enum):
@@ -146,7 +150,7 @@ class Exchange:
 
     def _not_spooled(self, failure: Failure) -> None:
         if self.download is not _ENDED:
-            self._fail(failure.value)
+            self.upload_failed(failure)
 
     def _find_backend(self) -> None:
         self._resource.pool.dispatch(self)
@@ -286,7 +290,7 @@ class Exchange:
         self._fail(error)
 
     def upload_failed(self, failure: Failure) -> None:
-        self._fail(failure.value)
+        self._fail(failure.value or GatewayError("the upload failed without a reason"))
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -368,7 +372,7 @@ def _rewrite(settings: Settings, headers: HeaderList, origin: bytes) -> HeaderLi
     rewritten: HeaderList = []
     for name, value in headers:
         lower = name.lower()
-        if lower in _LOCATIONS and settings.reverse:
+        if lower in LOCATION_FIELDS and settings.reverse:
             value = rewrite_location(settings.reverse, value, origin)
         elif lower == b"set-cookie":
             value = rewrite_cookie(

@@ -23,10 +23,7 @@ def _target(line: str) -> tuple[str, bytes]:
 
 def test_keywords_and_parameters() -> None:
     mount = _mount("ProxyPass /a scgi://localhost NoCanon timeout=5 noquery Max=2 max=3")
-    assert (mount.no_canon, mount.no_query) == (True, True)
     assert (mount.settings.timeout, mount.settings.max_connections) == (5.0, 3)
-    plain = _mount("ProxyPass /a scgi://localhost")
-    assert (plain.no_canon, plain.no_query) == (False, False)
 
 
 def test_what_follows_an_exclamation_mark_is_ignored() -> None:
@@ -213,8 +210,15 @@ def test_a_path_that_matches_nothing() -> None:
     assert "matches no request" in notes_of("ProxyPass a scgi://localhost")[0]
 
 
-def test_interpolate_does_nothing() -> None:
-    assert "interpolate does nothing" in notes_of("ProxyPass /a scgi://localhost interpolate")[0]
+@pytest.mark.parametrize("keyword", ["interpolate", "NoCanon", "noquery"])
+def test_keywords_that_do_nothing(keyword: str) -> None:
+    """Told once, however many mounts have it."""
+    line = f"ProxyPass /a scgi://localhost {keyword}\n"
+    (note,) = notes_of(line * 2)
+    assert note.startswith(f"f:1: ProxyPass: {keyword} does nothing: ")
+
+
+def test_interpolate_of_reversing_does_nothing() -> None:
     assert "interpolate" in notes_of("ProxyPassReverse /a scgi://localhost interpolate")[0]
 
 
@@ -285,3 +289,31 @@ def test_what_sections_bring_is_found_in_their_values() -> None:
     values = config.main.sections[0].values
     assert values["handler"] == "scgi-demo"
     assert values["proxy"].target is None
+
+
+def test_reversing_a_balancer() -> None:
+    """A rule for each member; the virtual host's own members before the main server's."""
+    config = load(
+        """
+        BalancerMember balancer://c scgi://h:1/base/
+        BalancerMember balancer://c unix:/run/a|scgi://name
+        ProxyPass /x/ balancer://c/
+        ProxyPassReverse /x/ balancer://C/sub/
+        <VirtualHost *>
+        BalancerMember balancer://c scgi://h:2
+        ProxyPass /y/ balancer://c/
+        ProxyPassReverse /y balancer://c
+        </VirtualHost>
+        """
+    )
+    rules = [(rule.local, rule.remote) for rule in settings_of(config).reverse]
+    assert rules == [
+        (b"/x/", b"scgi://h:1/base/sub/"),
+        (b"/x/", b"scgi://name/sub/"),
+        (b"/y", b"scgi://h:2"),
+    ]
+
+
+def test_reversing_a_balancer_that_is_not_there() -> None:
+    (note,) = notes_of("ProxyPassReverse /x balancer://nothing/")
+    assert note == "f:1: ProxyPassReverse: balancer://nothing has no BalancerMember"
