@@ -21,7 +21,7 @@ class PrefixIndex:
     prefix that does not begin with a slash matches nothing.
     """
 
-    __slots__ = ("_longest", "_stems")
+    __slots__ = ("_first_at_end", "_first_below", "_longest", "_stems")
 
     def __init__(self, prefixes: Iterable[tuple[int, bytes]]) -> None:
         """`prefixes` are numbers in rising order, each with its prefix."""
@@ -38,12 +38,26 @@ class PrefixIndex:
             if stem == normal:
                 at_end.append(number)
         self._stems = {stem: (tuple(a), tuple(b)) for stem, (a, b) in stems.items()}
+        self._first_below = {stem: below[0] for stem, (below, _) in stems.items()}
+        self._first_at_end = {stem: at_end[0] for stem, (_, at_end) in stems.items() if at_end}
         self._longest = max(map(len, stems), default=-1)
 
     def first(self, path: bytes) -> int | None:
-        """The lowest number whose prefix matches `path`."""
-        found = self.matching(path)
-        return min(found) if found else None
+        """The lowest number whose prefix matches `path`: of `matching`, without the list."""
+        first = None
+        numbers = self._first_below
+        longest = self._longest
+        end = path.find(b"/")
+        while 0 <= end <= longest:
+            number = numbers.get(path[:end])
+            if number is not None and (first is None or number < first):
+                first = number
+            end = path.find(b"/", end + 1)
+        if end < 0 and len(path) <= longest:
+            number = self._first_at_end.get(path)
+            if number is not None and (first is None or number < first):
+                first = number
+        return first
 
     def matching(self, path: bytes) -> list[int]:
         """All numbers whose prefixes match `path`, shorter prefixes first."""
