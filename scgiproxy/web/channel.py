@@ -94,7 +94,7 @@ class HttpChannel(Protocol):
         self.factory.wheel.forget(self)
         self.factory.channels.discard(self)
         self._accept_no_more()
-        self.producer = None
+        self.stopProducing()
         self._receiving = None
         waiting, self._active = self._active, None
         self._queue.clear()
@@ -277,6 +277,7 @@ class HttpChannel(Protocol):
     def abort(self) -> None:
         """Close at once, so that the client sees that the answer is not whole."""
         self._accept_no_more()
+        self.stopProducing()
         self.transport.unregisterProducer()
         self.transport.abortConnection()
 
@@ -333,8 +334,10 @@ class HttpChannel(Protocol):
             self._extend(self._patience())
 
     def stopProducing(self) -> None:
-        if self.producer is not None:
-            self.producer.stopProducing()
+        """The client gets no more: the answer's producer is told so, once."""
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
 
     @property
     def send_blocked(self) -> bool:

@@ -155,7 +155,7 @@ class Exchange:
     def _find_backend(self) -> None:
         self._resource.pool.dispatch(self)
 
-    def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:
+    def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:  # noqa: ARG002
         resource = self._resource
         block = self._block
         self._backend = backend.label
@@ -207,11 +207,7 @@ class Exchange:
         if head.status in settings.error_override:
             self._override(head, headers)
             return
-        if (
-            not head.explicit_status
-            and head.status == 200
-            and self._answered_by_condition(head, headers)
-        ):
+        if not head.explicit_status and head.status == 200 and self._answered_by_condition(headers):
             return
         self.download = _RELAYING
         request = self._request
@@ -253,7 +249,7 @@ class Exchange:
         kept = [(n, v) for n, v in headers if n.lower() in (b"www-authenticate", b"set-cookie")]
         answer_status(self._request, head.status, kept)
 
-    def _answered_by_condition(self, head: ResponseHead, headers: HeaderList) -> bool:
+    def _answered_by_condition(self, headers: HeaderList) -> bool:
         """Answer 304 or 412 ourselves, as Apache does when the backend says no Status."""
         request = self._request
         if request.method not in (b"GET", b"HEAD") or not request.conditional:

@@ -63,7 +63,6 @@ class LazyRequest(Request):
     channel: Any
     user: bytes | None  # type: ignore[assignment]
     server_identity: tuple[bytes, bytes]
-    origin: bytes
     gone: bool
     head_sent: bool
     body_sent: int
@@ -77,6 +76,10 @@ class LazyRequest(Request):
         raise NotImplementedError
 
     def abort(self, reason: Exception) -> None:
+        raise NotImplementedError
+
+    @property
+    def origin(self) -> bytes:
         raise NotImplementedError
 
     # -- the request ---------------------------------------------------------------------------

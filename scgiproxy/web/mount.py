@@ -54,7 +54,7 @@ class ProxyPassResource(Resource):
         timeout: float = 60.0,
         settings: Settings | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.pool = pool
         self.mount = mount
         self.wheel = wheel

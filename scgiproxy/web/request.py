@@ -11,14 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.interfaces import IProducer, IPullProducer, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, TruncatedResponse
+from scgiproxy.errors import (
+    ClientError,
+    ClientGone,
+    GatewayError,
+    ScgiProxyError,
+    TruncatedResponse,
+)
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import (
@@ -70,6 +76,7 @@ class GatewayRequest(LazyRequest):
     finished = 0
     refusal: ClientError | None = None
     target: Target
+    site: GatewaySite
     host_resource: VirtualHostResource
     mapped: Mapped | None = None
     settings: Settings | None = None
@@ -87,7 +94,6 @@ class GatewayRequest(LazyRequest):
     _framing = ResponseFraming.NO_BODY
     _length: int | None = None
     _held_head: bytes = b""
-    _streaming = True
 
     def __init__(
         self,
@@ -352,6 +358,7 @@ class GatewayRequest(LazyRequest):
             self._held_head = b""
         else:
             self.flush()
+        self.unregisterProducer()
         self._end()
         self.channel.request_done(self)
         for deferred in self.__dict__.pop("notifications", ()):
@@ -365,7 +372,7 @@ class GatewayRequest(LazyRequest):
 
     def failed(self, failure: Failure) -> None:
         """Something of ours broke: an error page if there is still time, else an abort."""
-        error = failure.value
+        error = failure.value or GatewayError("it failed without a reason")
         if not isinstance(error, ScgiProxyError):
             self.log.failure("while serving {uri!r}", failure, uri=self.uri, request=self)
         self.site.answer_error(self, error)
@@ -411,7 +418,7 @@ class GatewayRequest(LazyRequest):
 
     # -- producers -----------------------------------------------------------------------------
 
-    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         if self.gone or self.finished:
             producer.stopProducing()
             return
@@ -419,12 +426,16 @@ class GatewayRequest(LazyRequest):
         if streaming:
             channel.producer = producer
             if channel.send_blocked:
-                producer.pauseProducing()  # type: ignore[union-attr]
+                cast("IPushProducer", producer).pauseProducing()
         else:
-            channel.producer = pull = PullToPush(producer, self.site.clock)
+            pull = PullToPush(cast("IPullProducer", producer), self.site.clock)
+            channel.producer = pull
             pull.start(channel.send_blocked)
 
     def unregisterProducer(self) -> None:
+        if self.gone or self.finished:
+            # The connection's producer may be the next request's by now.
+            return
         channel = self.channel
         if isinstance(channel.producer, PullToPush):
             channel.producer.end()

@@ -94,7 +94,7 @@ class GatewaySite(Site):
     - `secure`: the listener is TLS.
     """
 
-    log = Logger()
+    _log = Logger()
     noisy = False
 
     def __init__(
@@ -106,7 +106,7 @@ class GatewaySite(Site):
         server_software: bytes = b"",
         secure: bool = False,
     ) -> None:
-        super().__init__(hosts.main, reactor=clock)
+        super().__init__(hosts.main, reactor=clock)  # type: ignore[no-untyped-call]
         self.hosts = hosts
         self.clock = clock
         self.seconds = clock.seconds
@@ -128,9 +128,9 @@ class GatewaySite(Site):
     def stopFactory(self) -> None:
         """See `startFactory`."""
 
-    def buildProtocol(self, addr: IAddress) -> HttpChannel:
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel:  # type: ignore[override]  # noqa: ARG002
         channel = HttpChannel()
-        channel.factory = channel.site = self
+        channel.factory = self
         return channel
 
     def local_end(self, address: Any) -> ConnectionEnd:
@@ -254,11 +254,11 @@ class GatewaySite(Site):
 
     def _log_failure(self, request: GatewayRequest, error: BaseException, detail: str) -> None:
         if isinstance(error, ClientGone):
-            level = self.log.debug
+            level = self._log.debug
         elif isinstance(error, ClientError) and error.status in _EVERYDAY and not detail:
-            level = self.log.info
+            level = self._log.info
         else:
-            level = self.log.warn
+            level = self._log.warn
         level(
             "{log_key}: {error} ({client} {method} {uri} elapsed={elapsed:.3f} s{detail})",
             log_key=getattr(error, "log_key", "gateway.error"),

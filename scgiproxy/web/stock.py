@@ -68,7 +68,8 @@ class StockSite:
             stock.responseHeaders.addRawHeader(name, value)
         request.carried = []
         request.finished = 1
-        stock.render(stock.site.getResourceFor(stock))
+        site: Any = stock.site
+        stock.render(site.getResourceFor(stock))
 
 
 class StockHost:
@@ -133,12 +134,12 @@ class StockRequest(GatewayRequest):
             self.environment = earlier.environment
             self.error_status = earlier.error_status
         elif length:
-            self.upload = FileBody(stock.content, length)  # type: ignore[assignment]
+            self.upload = FileBody(stock.content, length)  # type: ignore[assignment, arg-type]
         self.host_resource = StockHost(resource.default_settings)  # type: ignore[assignment]
         self.settings = resource.default_settings
         self.target = parse_target(stock.uri, stock.method, "on")
-        prefix = b"".join(b"/" + step for step in stock.prepath if step)
-        rest = b"/" + b"/".join(stock.postpath)
+        prefix = b"".join(b"/" + step for step in stock.prepath or () if step)
+        rest = b"/" + b"/".join(stock.postpath or ())
         path_on_backend = b"" if resource.mount.target is None else resource.mount.target.path
         self.mapped = Mapped(resource.mount, path_on_backend.rstrip(b"/") + rest, prefix)
         name = self.header(b"host")
@@ -162,7 +163,11 @@ class StockRequest(GatewayRequest):
             self._leave(failure)
 
     def send_head(
-        self, status: int, reason: bytes | None, headers: HeaderList, length: int | None
+        self,
+        status: int,
+        reason: bytes | None,  # noqa: ARG002  it has no place in a stock answer
+        headers: HeaderList,
+        length: int | None,
     ) -> None:
         if self.head_sent or self.gone:
             return
@@ -205,9 +210,11 @@ class StockRequest(GatewayRequest):
         if self.gone or self.finished:
             return
         self._leave(Failure(reason))
-        transport = self.stock.transport
         # On HTTP/2 the request has no transport, and its channel ends the stream.
-        (transport if transport is not None else self.stock.channel).abortConnection()
+        transport: Any = self.stock.transport
+        if transport is None:
+            transport = self.stock.channel
+        transport.abortConnection()
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         if self.gone or self.finished:

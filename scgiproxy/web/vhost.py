@@ -56,6 +56,7 @@ class VirtualHostResource(Resource):
     """
 
     isLeaf = True
+    server: ServerSettings  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class VirtualHostResource(Resource):
         authenticators: Authenticators | None = None,
         access_logs: Sequence[AccessLogFile] = (),
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.server = server
         self.addresses = tuple(addresses)
         self._names = HostNames(server.name, server.aliases)
@@ -139,7 +140,7 @@ class VirtualHostResource(Resource):
             request.mapped = None
             path = request.target.path
             root, rest = self._file(path)
-            file_path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""
+            file_path = os.path.join(root, os.fsdecode(rest.lstrip(b"/"))) if root else ""  # noqa: PTH118
             request.settings = settings = self._sections.for_file(path, file_path)
             if isinstance(settings.handler, Mount):
                 request.mapped = settings.handler.match(path)
@@ -245,6 +246,6 @@ class VirtualHostResource(Resource):
             get_encoder = getattr(resource, "getEncoder", None)
             if get_encoder is not None:
                 request.encode_with(get_encoder(request))
-            request.render(resource)
+            request.render(resource)  # type: ignore[no-untyped-call]
         except Exception:
             request.failed(Failure())
