@@ -624,3 +624,49 @@ def test_error_document_of_another_resource_starts_afresh(logged_errors: Any) ->
     assert len(logged_errors.flush()) == 1
     client.leave()
     gateway.assert_idle()
+
+
+def test_push_producer_of_an_answer_that_is_aborted() -> None:
+    gateway, client, producer, _ = pushing()
+    client.transport.block()
+    gateway.advance(61)
+    assert client.closed == "aborted"
+    assert producer.states == ["pause", "stop"]
+    gateway.assert_idle()
+
+
+def test_producer_is_of_its_own_request() -> None:
+    """Unregistering late does not take away the next request's."""
+    gateway, client, producer, requests = pushing()
+    requests[0].write(b"hello")
+    requests[0].finish()
+    client.send(b"GET /" + H + b"\r\n")
+    requests[0].unregisterProducer()
+    client.transport.block()
+    assert producer.states == ["pause"]
+    client.leave()
+    gateway.assert_idle()
+
+
+def test_pull_producer_that_is_never_unregistered() -> None:
+    """It is asked no more once the answer has ended."""
+
+    class Careless(Pulled):
+        def resumeProducing(self) -> None:
+            self.left -= 1
+            self.request.write(b"piece")
+            self.request.finish()
+
+    producers: list[Pulled] = []
+
+    def render(request: Request) -> int:
+        producers.append(Careless(request, 5))
+        return NOT_DONE_YET
+
+    gateway = plugin(Rendered(render))
+    client = gateway.client().send(b"GET /" + H + b"\r\n")
+    gateway.settle()
+    assert producers[0].left == 4
+    assert client.answers[0].body == b"piece"
+    client.leave()
+    gateway.assert_idle()
