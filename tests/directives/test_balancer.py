@@ -1,0 +1,278 @@
+"""balancer:// with its members: whose turn it is, who is left out, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from scgiproxy.config.workers import BALANCER_PARAMETERS
+from tests.directives.gateway import Configured, ConfiguredGateway, answered, behaviour
+
+A, B, C = (f"127.0.0.1:400{number}" for number in (1, 2, 3))
+NAMES = {A: "a", B: "b", C: "c"}
+
+
+def balancer(*members: str, parameters: str = "") -> str:
+    """A balancer of members a, b and c, each with the parameters that are given."""
+    lines = [
+        f"BalancerMember scgi://127.0.0.1:400{number} {words}"
+        for number, words in enumerate(members, 1)
+    ]
+    inside = "\n".join(lines)
+    return f"ProxyPass / balancer://cluster/ {parameters}\n<Proxy balancer://cluster>\n{inside}\n</Proxy>"
+
+
+def turns(gateway: ConfiguredGateway, number: int) -> str:
+    """Which members that many requests go to; several of one request are in brackets."""
+    found = ""
+    for _ in range(number):
+        names = "".join(NAMES[where] for where in gateway.ask().where)
+        found += names if len(names) == 1 else f"({names})"
+    return found
+
+
+@behaviour("BalancerMember", "Proxy", "loadfactor=", "lbmethod=")
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        (("", ""), "ababab"),
+        (("", "", ""), "abcabc"),
+        (("loadfactor=1", "loadfactor=2"), "babbab"),
+        (("loadfactor=3", "loadfactor=2"), "ababaababa"),
+        (("", "", "loadfactor=3"), "cacbccacbc"),
+        (("loadfactor=1.5", "loadfactor=3"), "babbab"),
+    ],
+)
+def test_shares(configured: Configured, members: tuple[str, ...], expected: str) -> None:
+    """byrequests, as Apache counts."""
+    for parameters in ("", "lbmethod=byrequests"):
+        gateway = configured(balancer(*members, parameters=parameters))
+        assert turns(gateway, len(expected)) == expected
+
+
+@behaviour("lbmethod=")
+@pytest.mark.parametrize("method", ["bytraffic", "bybusyness", "heartbeat"])
+def test_other_methods(configured: Configured, method: str) -> None:
+    """Apache's other methods are told to be byrequests here."""
+    gateway = configured(balancer("", "", parameters=f"lbmethod={method}"))
+    assert any(f"lbmethod={method}" in note and "byrequests" in note for note in gateway.notes)
+    assert turns(gateway, 4) == "abab"
+
+
+@behaviour("status=", "lbset=")
+@pytest.mark.parametrize(
+    ("members", "down", "expected"),
+    [
+        (("", "status=D", ""), "", "acac"),
+        (("", "status=H"), "", "aaaa"),
+        (("", "status=H"), "a", "(ab)bbb"),
+        (("", "lbset=1"), "", "aaaa"),
+        (("", "lbset=1"), "a", "(ab)bbb"),
+        (("lbset=1", "status=H"), "", "bbbb"),
+        (("", "", "status=+H"), "a", "(ab)bbb"),
+    ],
+)
+def test_who_is_used(
+    configured: Configured, members: tuple[str, ...], down: str, expected: str
+) -> None:
+    """Disabled ones never, standbys and later sets when nobody else is left."""
+    gateway = configured(balancer(*members))
+    gateway.down = {where for where, name in NAMES.items() if name in down}
+    assert turns(gateway, 4) == expected
+
+
+@behaviour("retry=")
+@pytest.mark.parametrize(
+    ("word", "seconds"), [("retry=5", 5), ("retry=1500ms", 1.5), ("retry=2min", 120), ("", 60)]
+)
+def test_retry(configured: Configured, word: str, seconds: float) -> None:
+    """One in error is left alone for so long, and used again once it answers."""
+    gateway = configured(balancer(word, ""))
+    gateway.down = {A}
+    assert turns(gateway, 3) == "(ab)bb"
+    gateway.down = set()
+    gateway.advance(seconds - 0.5, 0.5)
+    assert turns(gateway, 2) == "bb"
+    gateway.advance(1, 0.25)
+    assert "a" in turns(gateway, 3)
+
+
+@behaviour("retry=")
+def test_no_retry(configured: Configured) -> None:
+    """0: it is tried again at once."""
+    gateway = configured(balancer("retry=0", ""))
+    gateway.down = {A}
+    gateway.ask()
+    gateway.down = set()
+    assert "a" in turns(gateway, 3)
+
+
+@behaviour("maxattempts=")
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("", "(abc)"), ("maxattempts=1", "(ab)"), ("maxattempts=0", "a"), ("maxattempts=9", "(abc)")],
+)
+def test_attempts(configured: Configured, word: str, expected: str) -> None:
+    """So many more members are tried for one request."""
+    gateway = configured(balancer("", "", "", parameters=word))
+    gateway.down = {A, B, C}
+    assert turns(gateway, 1) == expected
+    assert gateway.clients[0].answers[0].status == 503
+
+
+@behaviour("forcerecovery=", "retry=")
+@pytest.mark.parametrize(
+    ("word", "hits"), [("", 4), ("forcerecovery=On", 4), ("forcerecovery=Off", 2)]
+)
+def test_forced_recovery(configured: Configured, word: str, hits: int) -> None:
+    """When all are in error they are tried again at once, or only when their time has come."""
+    gateway = configured(balancer("retry=5", "retry=5", parameters=word))
+    gateway.down = {A, B}
+    assert gateway.ask().status == 503
+    assert gateway.ask().status == 503
+    assert len(gateway.attempts) == hits
+    gateway.advance(6)
+    gateway.down = set()
+    assert gateway.ask().status == 200
+
+
+@behaviour("timeout=", "forcerecovery=", "retry=")
+def test_waiting_for_a_member(configured: Configured) -> None:
+    """A balancer's timeout is how long a request waits for a member that can be used."""
+    gateway = configured(balancer("retry=1", "retry=1", parameters="timeout=3s forcerecovery=off"))
+    gateway.down = {A, B}
+    assert gateway.ask().status == 503
+    gateway.down = set()
+    waiting = gateway.send("/")
+    assert len(gateway.attempts) == 2
+    gateway.advance(1.2)
+    gateway.accept().answer(answered(body=b"late")).close()
+    gateway.settle()
+    assert waiting.answers[0].body == b"late"
+
+
+@behaviour("timeout=", "status=")
+def test_waiting_in_vain(configured: Configured) -> None:
+    gateway = configured(balancer("status=D", "status=S", parameters="timeout=2000ms"))
+    refused = gateway.send("/")
+    gateway.advance(1.5)
+    assert not refused.received
+    gateway.advance(1)
+    assert refused.answers[0].status == 503
+    assert not gateway.attempts
+
+
+@behaviour("route=", "BalancerMember", "SetEnv", "Header")
+def test_variables(configured: Configured) -> None:
+    """Which member it is, for the backend and for the usual header."""
+    gateway = configured(
+        balancer("route=one", "")
+        + "\nHeader set X-Member %{BALANCER_WORKER_NAME}e\nSetEnv BALANCER_NAME mine"
+    )
+    first, second = gateway.ask(), gateway.ask()
+    assert first.variables["BALANCER_NAME"] == "balancer://cluster"
+    assert first.variables["BALANCER_WORKER_NAME"] == f"scgi://{A}"
+    assert first.variables["BALANCER_WORKER_ROUTE"] == "one"
+    assert second.variables["BALANCER_WORKER_ROUTE"] == ""
+    assert first["x-member"] == f"scgi://{A}"
+
+
+@behaviour("max=", "acquire=")
+def test_full_members(configured: Configured) -> None:
+    """A full one is passed over; when all are full a request waits."""
+    gateway = configured(balancer("max=1 acquire=2s", "max=1 acquire=1s"))
+    clients = [gateway.send("/") for _ in range(3)]
+    assert [attempt.where for attempt in gateway.attempts] == [A, B]
+    for attempt in gateway.attempts:
+        attempt.accept()
+    gateway.advance(1.8)
+    assert not clients[2].received
+    gateway.advance(0.5)
+    assert clients[2].answers[0].status == 503
+
+
+@behaviour("BalancerMember", "ProxyPass")
+def test_paths(configured: Configured) -> None:
+    """The member's path, the balancer's and the rest of the request's, in this order."""
+    gateway = configured(
+        """
+        ProxyPass /path/ balancer://b/sub/ pathinfo=on
+        BalancerMember balancer://B scgi://127.0.0.1:4001/base
+        """
+    )
+    variables = gateway.ask("/path/foo").variables
+    assert (variables["SCRIPT_NAME"], variables["PATH_INFO"]) == ("/path", "/base/sub/foo")
+
+
+@behaviour("BalancerMember", "ProxySet", "Proxy", "lbmethod=", "maxattempts=")
+def test_places(configured: Configured) -> None:
+    """A host has the main server's balancers; its own members replace, its parameters add."""
+    gateway = configured(
+        """
+        <Proxy balancer://cluster>
+          BalancerMember scgi://127.0.0.1:4001
+          BalancerMember scgi://127.0.0.1:4002
+          ProxySet lbmethod=byrequests
+        </Proxy>
+        <VirtualHost *>
+          ServerName same.example
+          ProxyPass / balancer://cluster/
+        </VirtualHost>
+        <VirtualHost *>
+          ServerName few.example
+          ProxyPass / balancer://cluster/
+          ProxySet balancer://cluster maxattempts=0
+        </VirtualHost>
+        <VirtualHost *>
+          ServerName own.example
+          ProxyPass / balancer://cluster/
+          BalancerMember balancer://cluster scgi://127.0.0.1:4003
+        </VirtualHost>
+        """
+    )
+    gateway.down = {A, B}
+    assert gateway.ask(host="same.example").where == [A, B]
+    assert gateway.ask(host="few.example").where == [A]
+    assert gateway.ask(host="own.example").where == [C]
+
+
+@behaviour("BalancerMember")
+def test_uploads_go_elsewhere_whole(configured: Configured) -> None:
+    """A member that does not take the connection has had nothing of the body."""
+    gateway = configured(balancer("", ""))
+    gateway.down = {A}
+    asked = gateway.ask(method="POST", body=b"data")
+    assert (asked.status, asked.where, asked.backends[-1].body) == (200, [A, B], b"data")
+
+
+@behaviour("BalancerMember", "retry=")
+@pytest.mark.parametrize(
+    ("answer", "status", "left_out"),
+    [
+        (answered(status="503 Busy"), 503, False),
+        (answered(status="500 Error"), 500, False),
+        (b"no head", 502, True),
+        (b"", 502, True),
+    ],
+)
+def test_what_counts_against_a_member(
+    configured: Configured, answer: bytes, status: int, left_out: bool
+) -> None:
+    """No proper answer does; what the application answers does not."""
+    gateway = configured(balancer("retry=1h", "retry=1h"))
+    assert gateway.ask(answer=answer).status == status
+    assert ("a" not in turns(gateway, 4)) is left_out
+
+
+INERT = sorted(name for name, parameter in BALANCER_PARAMETERS.items() if parameter.inert)
+
+
+@behaviour(
+    *("stickysession=", "stickysessionsep=", "scolonpathdelim=", "nofailover=", "failonstatus="),
+    *("failontimeout=", "growth=", "nonce="),
+)
+def test_parameters_without_effect(configured: Configured) -> None:
+    """Taken, and the check names each of them."""
+    gateway = configured(balancer("", "", parameters=" ".join(f"{name}=1" for name in INERT)))
+    for name in INERT:
+        assert [note for note in gateway.notes if f" {name} does nothing" in note], name
+    assert turns(gateway, 4) == "abab"
