@@ -131,9 +131,10 @@ class IResourcePlugin(IPlugin):
     name: str = Attribute("The word after SetHandler.")
 
     def resource(settings: object) -> IResource:
-        """The resource for a section with these `rules.settings.Settings`; called when the
-        configuration is loaded, once for each place. Raises ValueError with a sentence for the
-        user if the settings do not suit it."""
+        """The resource for a server with these `rules.settings.Settings`, those outside its
+        sections; called when the parts of a gateway are made, also by ``--check``, once for each
+        server that names it. Raises ValueError with a sentence for the user if the settings do not
+        suit it. The settings of one request are its ``settings``."""
 
 
 class IResponseReceiver(Interface):

@@ -12,6 +12,7 @@ import twisted.plugins
 from scgiproxy import __version__
 from scgiproxy.config.merge import merge
 from scgiproxy.config.model import Config, Position, VirtualHost
+from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.message.backend_url import BackendUrl
@@ -49,6 +50,7 @@ class GatewayParts:
         self.authenticators = Authenticators(reactor)
         self.server_software = server_software(config.server_tokens)
         self.pools: list[Pool] = []
+        self._own_pools: dict[tuple[Mount, float], Pool] = {}
         self._balancers: dict[str, Pool] = {}
         self._single: dict[tuple[Mount, float], Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
@@ -57,7 +59,8 @@ class GatewayParts:
             self._host(config.main), [self._host(host) for host in config.virtual_hosts]
         )
         if self._problems:
-            raise ConfigError(self._problems)
+            # A section of the main server is one of every virtual host's, too.
+            raise ConfigError(list(dict.fromkeys(self._problems)))
         servers = [host.server for host in config.virtual_hosts]
         self.error_logs = ErrorLogs(config.main.server, servers)
 
@@ -120,29 +123,30 @@ class GatewayParts:
 
     def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
         found: dict[str, IResource] = {}
-        wanted: dict[str, Position] = {}
+        wanted: dict[str, list[Position]] = {}
         places = [(host.base, host.position)]
         places += [(section.values, section.position) for section in host.sections]
         for values, position in places:
             name = values.get("handler")
             if isinstance(name, str):
-                wanted.setdefault(name, position)
+                wanted.setdefault(name, []).append(position)
         if not wanted:
             return found
         # Looked up only when a configuration names one: it imports every plugin file.
         plugins = {plugin.name: plugin for plugin in getPlugins(IResourcePlugin, twisted.plugins)}
-        for name, position in wanted.items():
+        for name, positions in wanted.items():
             plugin = plugins.get(name)
             if plugin is None:
                 known = ", ".join(sorted(plugins)) or "none is installed"
-                message = f"SetHandler {name}: no such Resource plugin ({known})"
+                near = suggest(name, plugins)
+                message = f"SetHandler {name}: no such Resource plugin ({known}){near}"
             else:
                 try:
                     found[name] = plugin.resource(self._settings(host))
                     continue
                 except ValueError as error:
                     message = f"SetHandler {name}: {error}"
-            self._problems.append(Problem(position.file, position.line, message))
+            self._problems += [Problem(at.file, at.line, message) for at in positions]
         return found
 
     @staticmethod

@@ -87,8 +87,7 @@ def test_what_is_wrong_with_the_parts_is_told_at_once() -> None:
             "<VirtualHost *>\n<Location /y>\nSetHandler nobody\n</Location>\n</VirtualHost>\n"
         )
     lines = [problem.line for problem in raised.value.problems]
-    assert lines == sorted(lines)
-    assert len(lines) >= 3
+    assert lines == [1, 4, 6]
 
 
 def test_logs_that_cannot_be_opened(tmp_path: Path) -> None:
