@@ -8,6 +8,7 @@ The nouns, and where each lives (imports point down only)::
                           mount, exchange, files, access  | knows neither web nor Twisted
     pool                  which backend: members, balancing, dispatch, name resolution
     wire                  SCGI on a transport: client, dialer, body sources, agent, server
+    log                   which way log events go, and the files of lines
     rules                 what directives mean, as values and pure functions
     scgi     | message    the SCGI codec                  | HTTP and CGI rules. Both without I/O
     interfaces, errors
