@@ -21,7 +21,9 @@ from twisted.python.failure import Failure
 from scgiproxy.config.load import load_text
 from scgiproxy.config.model import Config
 from scgiproxy.service.build import GatewayParts
-from tests.web.harness import LOCAL, REMOTE, Answer, BackendEnd, Client, TcpTransport
+from tests.web.answers import Answer
+from tests.web.harness import BackendEnd, Client
+from tests.web.memory import LOCAL, REMOTE, TcpTransport
 
 HELLO = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 EXAMPLE = b"ProxyPass / scgi://127.0.0.1:4000/\n"
@@ -192,6 +194,7 @@ class ConfiguredGateway:
         self.reactor = MemoryBackends()
         self.reactor.advance(1_000_000_000)
         self.parts = GatewayParts(self.config, self.reactor)
+        self.parts.error_logs.open()
         self.site = self.parts.make_site(secure=False)
         self.clients: list[Client] = []
         self.down: set[str] = set()
@@ -282,6 +285,7 @@ class ConfiguredGateway:
         self.settle()
         for log in self.parts.access_logs:
             log.close()
+        self.parts.error_logs.close()
         assert not self.site.channels
         assert len(self.parts.wheel) == 0
         assert not [attempt for attempt in self.attempts if attempt.open]

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.logger import globalLogPublisher
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from scgiproxy.errors import BackendError, Unavailable
 from scgiproxy.message.backend_url import parse_backend_url
@@ -27,115 +22,18 @@ from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.web.vhost import VirtualHostResource
 from scgiproxy.wire.deadline import DeadlineWheel
+from tests.web.answers import Answer, parse_answers
+from tests.web.memory import LOCAL, REMOTE, MemoryTransport, TcpTransport
 
-LOCAL = IPv4Address("TCP", "127.0.0.1", 8080)
-REMOTE = IPv4Address("TCP", "192.0.2.7", 50000)
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+"""Its fields go on."""
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+"""Its body goes on."""
 
-
-class MemoryTransport(StringTransport):
-    """Records; pauses its producer on request; closes as a TCP connection does.
-
-    The protocol hears of the end in a later turn of `clock`, never from inside a call. `closed`
-    says how it came: "closed", "aborted" or "left" (by the peer). While `blocked`, the peer does
-    not read: what is written waits, and so does an orderly end.
-    """
-
-    def __init__(self, protocol: Any, clock: Clock, host: Any = LOCAL, peer: Any = REMOTE) -> None:
-        super().__init__(hostAddress=host, peerAddress=peer)
-        self.protocol = protocol
-        self.clock = clock
-        self.closed: str | None = None
-        self.blocked = False
-        self.disconnecting = False
-        self.write_closing = False
-        self.write_closed = False
-        self.incoming: list[bytes] = []
-
-    # What the peer does.
-
-    def deliver(self, data: bytes) -> None:
-        """The peer has sent `data`; the protocol gets it unless it does not read just now."""
-        self.incoming.append(data)
-        self._pump()
-
-    def _pump(self) -> None:
-        while self.incoming and self.producerState == "producing" and self.reading:
-            self.protocol.dataReceived(self.incoming.pop(0))
-
-    def block(self) -> None:
-        """The peer reads no more, and the buffer is full."""
-        self.blocked = True
-        if self.producer is not None:
-            self.producer.pauseProducing()
-
-    def unblock(self) -> None:
-        """The peer has read everything."""
-        self.blocked = False
-        if self.producer is not None:
-            self.producer.resumeProducing()
-        self._flushed()
-
-    def peer_closes(self, reason: Exception) -> None:
-        if self.closed is None:
-            self.closed = "left"
-            self._lost(reason)
-
-    # What the protocol does.
-
-    @property
-    def reading(self) -> bool:
-        return self.closed is None and not self.disconnecting
-
-    def resumeProducing(self) -> None:
-        if self.reading:
-            super().resumeProducing()
-            self.clock.callLater(0, self._pump)
-
-    def write(self, data: bytes) -> None:
-        assert self.producerState != "stopped"
-        if self.closed is None and not self.write_closed:
-            super().write(data)
-
-    def loseConnection(self) -> None:
-        self.disconnecting = True
-        self._flushed()
-
-    def unregisterProducer(self) -> None:
-        self.producer = None
-        self._flushed()
-
-    def _flushed(self) -> None:
-        if self.blocked or self.producer is not None or self.closed is not None:
-            return
-        if self.write_closing:
-            self.write_closed = True
-        if self.disconnecting:
-            self.closed = "closed"
-            self.clock.callLater(0, self._lost, ConnectionDone())
-
-    def abortConnection(self) -> None:
-        if self.closed is None:
-            self.closed = "aborted"
-            self.disconnecting = True
-            self.clock.callLater(0, self._lost, ConnectionLost())
-
-    def _lost(self, reason: Exception) -> None:
-        if self.producer is not None:
-            self.producer.stopProducing()
-            self.producer = None
-        self.protocol.connectionLost(Failure(reason))
-
-    def loseWriteConnection(self) -> None:
-        self.write_closing = True
-        self._flushed()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        pass
-
-
-@implementer(IHalfCloseableDescriptor)
-class TcpTransport(MemoryTransport):
-    """One whose sending direction can be closed alone, as with TCP and UNIX sockets."""
+OK = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+STREAM = b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+"""Its body goes on until the close."""
 
 
 class Client:
@@ -184,6 +82,12 @@ class Client:
     def paused(self) -> bool:
         """The gateway does not read from this client."""
         return self.transport.producerState == "paused"
+
+    @property
+    def answer(self) -> Answer:
+        """The only answer."""
+        (answer,) = self.answers
+        return answer
 
     @property
     def answers(self) -> list[Answer]:
@@ -411,6 +315,23 @@ class Gateway:
         self.settle()
         return client, backend
 
+    def answer_all(self, answer: bytes = OK) -> None:
+        """Every backend that has its whole request answers, the oldest first, until none is left."""
+        served = 0
+        while served < len(self.pool.ends):
+            end = self.pool.ends[served]
+            served += 1
+            if len(end.body) == int(end.variables["CONTENT_LENGTH"]):
+                end.answer(answer)
+                self.settle()
+
+    def finish(self, *clients: Client) -> None:
+        """Everybody goes; nothing may be left."""
+        for client in clients:
+            client.leave()
+        self.advance(8)
+        self.assert_idle()
+
     def assert_idle(self) -> None:
         """Nothing is held any more for anybody who has gone."""
         self.settle()
@@ -422,102 +343,3 @@ class Gateway:
         assert not self.site.channels
         assert len(self.wheel) == 0
         assert not self.clock.getDelayedCalls()
-
-
-class Log:
-    """The log lines about requests that went wrong."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Self:
-        globalLogPublisher.addObserver(self._observe)
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        globalLogPublisher.removeObserver(self._observe)
-
-    def _observe(self, event: dict[str, Any]) -> None:
-        if "log_key" in event:
-            self.events.append(event)
-
-    def line(self) -> str:
-        """The only one."""
-        (event,) = self.events
-        return event["log_format"].format(**event)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One HTTP answer. `headers` have lower-case names; `whole` is False for a truncated one."""
-
-    status: int
-    reason: str
-    headers: dict[str, list[str]]
-    body: bytes
-    whole: bool
-
-    def __getitem__(self, name: str) -> str | None:
-        """The one header of that name; None if absent."""
-        values = self.headers.get(name, [])
-        assert len(values) < 2, values
-        return values[0] if values else None
-
-
-def parse_answers(data: bytes, *, closed: bool = True) -> list[Answer]:
-    """All answers in `data`, strictly; an interim 1xx has no body."""
-    answers = []
-    while data:
-        head, end, rest = data.partition(b"\r\n\r\n")
-        assert end, data
-        first, *lines = head.decode("latin-1").split("\r\n")
-        version, status, reason = first.split(" ", 2)
-        assert version == "HTTP/1.1", first
-        headers: dict[str, list[str]] = {}
-        for line in lines:
-            name, colon, value = line.partition(": ")
-            assert colon, line
-            headers.setdefault(name.lower(), []).append(value)
-        code = int(status)
-        whole = True
-        assert not {"content-length", "transfer-encoding"} <= set(headers), headers
-        if code < 200 or code in (204, 304):
-            body, data = b"", rest
-        elif "content-length" in headers:
-            (length,) = headers["content-length"]
-            body, data = rest[: int(length)], rest[int(length) :]
-            whole = len(body) == int(length)
-        elif "transfer-encoding" in headers:
-            assert headers["transfer-encoding"] == ["chunked"]
-            body, data, whole = _dechunk(rest)
-        else:
-            assert headers.get("connection") == ["close"], headers
-            body, data, whole = rest, b"", closed
-        answers.append(Answer(code, reason, headers, body, whole))
-    return answers
-
-
-def _dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
-    body = b""
-    while True:
-        size, end, data = data.partition(b"\r\n")
-        if not end:
-            return body, b"", False
-        length = int(size, 16)
-        if not length:
-            assert data.startswith(b"\r\n")
-            return body, data[2:], True
-        assert data[length : length + 2] == b"\r\n", data
-        body += data[:length]
-        data = data[length + 2 :]
-
-
-def split(answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (lower-case names, the last value) and the rest of one HTTP answer."""
-    head, _, rest = answer.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    headers = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(": ")
-        headers[name.lower()] = value
-    return int(lines[0].split(" ")[1]), headers, rest

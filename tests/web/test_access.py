@@ -27,7 +27,8 @@ from scgiproxy.rules.access import (
 from scgiproxy.rules.sections import SectionKind
 from scgiproxy.rules.settings import BasicAuth
 from scgiproxy.web.access import MOST_REMEMBERED, Authenticators, parse_credentials
-from tests.web.harness import Answer, Client, Gateway, SectionValues
+from tests.web.answers import Answer
+from tests.web.harness import Client, Gateway, SectionValues
 
 OK = b"Content-Length: 5\r\n\r\nhello"
 

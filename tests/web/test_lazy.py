@@ -17,7 +17,8 @@ from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 
 from scgiproxy.rules.sections import SectionKind
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
-from tests.web.harness import Answer, Client, Gateway, SectionValues
+from tests.web.answers import Answer
+from tests.web.harness import Client, Gateway, SectionValues
 
 with warnings.catch_warnings():
     # Twisted's own module makes one of its own deprecated objects.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
-from tests.web.harness import Answer, Gateway
+from tests.web.answers import Answer
+from tests.web.harness import Gateway
 
 GET = b"GET /app/x HTTP/1.1\r\nHost: example.com\r\n\r\n"
 

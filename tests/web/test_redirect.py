@@ -8,7 +8,8 @@ import pytest
 
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
-from tests.web.harness import Answer, BackendEnd, Client, Gateway
+from tests.web.answers import Answer
+from tests.web.harness import BackendEnd, Client, Gateway
 
 OK = b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 GET = b"GET /a%20b?x=1 HTTP/1.1\r\nHost: a\r\nX-A: 1\r\n\r\n"

@@ -7,7 +7,8 @@ import pytest
 from scgiproxy.errors import BackendError, GatewayError, NotFound
 from scgiproxy.rules.headers import HeaderAction, HeaderEdit
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
-from tests.web.harness import Answer, Client, Gateway
+from tests.web.answers import Answer
+from tests.web.harness import Client, Gateway
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -12,7 +12,9 @@ from scgiproxy.rules.environment import SetVariable
 from scgiproxy.rules.settings import CanonicalName
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.site import GatewaySite
-from tests.web.harness import REMOTE, Client, Gateway, Log
+from tests.web.answers import Log
+from tests.web.harness import Client, Gateway
+from tests.web.memory import REMOTE
 
 OK = b"Content-Length: 5\r\n\r\nhello"
 

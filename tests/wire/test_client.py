@@ -25,7 +25,7 @@ from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.wire.body import BytesBody, LiveUpload, RequestBody
 from scgiproxy.wire.client import Phase, ScgiClientFactory, ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.deadline import DeadlineWheel
-from tests.web.harness import TcpTransport
+from tests.web.memory import TcpTransport
 
 BLOCK = encode_variables([(b"REQUEST_METHOD", b"GET")])
 HEAD = b"Status: 200 OK\r\nContent-Length: 5\r\n\r\n"
