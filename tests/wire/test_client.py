@@ -5,145 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import (
-    BackendError,
     BadResponse,
-    BodyTimeout,
     ConnectFailed,
     HeadTimeout,
     SendFailed,
     TruncatedResponse,
 )
 from scgiproxy.interfaces import IDeadline, IWriteFailed
-from scgiproxy.scgi.request import encode_variables, frame
-from scgiproxy.scgi.response import ResponseHead
-from scgiproxy.wire.body import BytesBody, LiveUpload, RequestBody
-from scgiproxy.wire.client import Phase, ScgiClientFactory, ScgiClientProtocol, ScgiRequest
+from scgiproxy.scgi.request import frame
+from scgiproxy.wire.body import BytesBody, RequestBody
+from scgiproxy.wire.client import Phase, ScgiClientFactory, ScgiRequest
 from scgiproxy.wire.deadline import DeadlineWheel
 from tests.web.memory import TcpTransport
-
-BLOCK = encode_variables([(b"REQUEST_METHOD", b"GET")])
-HEAD = b"Status: 200 OK\r\nContent-Length: 5\r\n\r\n"
-
-
-class Receiver:
-    """Writes down what it is told; strict about the order."""
-
-    def __init__(self) -> None:
-        self.head: ResponseHead | None = None
-        self.body = b""
-        self.flushes = 0
-        self.end: Any = None
-        self.on_head: Any = None
-
-    def head_received(self, head: ResponseHead) -> None:
-        assert self.head is None
-        assert self.end is None
-        self.head = head
-        if self.on_head is not None:
-            self.on_head()
-
-    def body_received(self, data: bytes) -> None:
-        assert self.head is not None
-        assert self.end is None
-        self.body += data
-
-    def pieces_received(self) -> None:
-        assert self.end is None
-        self.flushes += 1
-
-    def response_complete(self) -> None:
-        assert self.end is None
-        self.end = "complete"
-
-    def response_failed(self, error: BackendError) -> None:
-        assert self.end is None
-        self.end = error
-
-    def upload_failed(self, failure: Failure) -> None:
-        assert self.end is None
-        self.end = failure
-
-
-class Exchange:
-    """A protocol on a transport that the test plays."""
-
-    def __init__(self, body: Any = None, timeout: float = 60.0, **request: Any) -> None:
-        self.clock = Clock()
-        self.wheel = DeadlineWheel(self.clock)
-        self.receiver = Receiver()
-        self.protocol = ScgiClientProtocol(
-            ScgiRequest(BLOCK, body, **request),
-            self.receiver,  # type: ignore[arg-type]
-            wheel=self.wheel,
-            clock=self.clock,
-            timeout=timeout,
-        )
-        self.transport = TcpTransport(self.protocol, self.clock)
-
-    def connect(self) -> Exchange:
-        self.protocol.makeConnection(self.transport)  # type: ignore[arg-type]
-        return self
-
-    def answer(self, *pieces: bytes) -> Exchange:
-        for piece in pieces:
-            self.transport.deliver(piece)
-        return self
-
-    def close(self) -> Exchange:
-        self.transport.peer_closes(ConnectionDone())
-        return self
-
-    def reset(self) -> Exchange:
-        self.transport.peer_closes(ConnectionLost())
-        return self
-
-    def advance(self, seconds: float) -> None:
-        self.clock.pump([1.0] * int(seconds))
-
-    def failed(self, kind: type[BackendError]) -> str:
-        assert type(self.receiver.end) is kind, self.receiver.end
-        self.assert_over()
-        return str(self.receiver.end)
-
-    def complete(self) -> Receiver:
-        assert self.receiver.end == "complete"
-        self.assert_over()
-        return self.receiver
-
-    def assert_over(self) -> None:
-        self.clock.advance(0)
-        assert self.transport.closed
-        assert self.protocol.phase is Phase.DONE
-        assert len(self.wheel) == 0
-        assert not self.clock.getDelayedCalls()
-
-
-class Upload(LiveUpload):
-    """A live upload, and whether whoever delivers it is paused."""
-
-    def __init__(self, length: int = 100) -> None:
-        self.paused = False
-        self.was_wanted = False
-        super().__init__(length, self._pause, self._resume, self._want)
-
-    def _pause(self) -> None:
-        self.paused = True
-
-    def _resume(self) -> None:
-        self.paused = False
-
-    def _want(self) -> None:
-        self.was_wanted = True
-
-
-def connect(body: Any = None, **kw: Any) -> Exchange:
-    return Exchange(body, **kw).connect()
+from tests.wire.exchanging import BLOCK, HEAD, Exchange, Receiver, Upload, connect
 
 
 def test_provides_what_it_says() -> None:
@@ -453,128 +333,6 @@ def test_any_body_producer_will_do() -> None:
 
     exchange = connect(Plain())
     assert exchange.transport.value() == frame(5, BLOCK) + b"hello"
-
-
-# -- deadlines ---------------------------------------------------------------------------------
-
-
-def test_no_head_in_time() -> None:
-    exchange = connect(timeout=10.0)
-    exchange.advance(9)
-    assert exchange.receiver.end is None
-    exchange.advance(2)
-    assert "no complete response head within 10 s" in exchange.failed(HeadTimeout)
-
-
-def test_timeout_is_of_inactivity() -> None:
-    exchange = connect(timeout=10.0)
-    for piece in (b"Sta", b"tus: 200\r\n", b"\r\n", b"1", b"2"):
-        exchange.advance(8)
-        exchange.answer(piece)
-    exchange.advance(8)
-    exchange.close()
-    assert exchange.complete().body == b"12"
-
-
-def test_body_that_stops() -> None:
-    exchange = connect(timeout=10.0).answer(HEAD + b"hel")
-    exchange.advance(11)
-    exchange.failed(BodyTimeout)
-
-
-def test_slow_upload_is_not_the_backends_fault() -> None:
-    upload = Upload(5)
-    exchange = connect(upload, timeout=10.0)
-    exchange.advance(100)
-    upload.received(b"hello")
-    exchange.advance(100)
-    upload.ended()
-    exchange.advance(9)
-    assert exchange.receiver.end is None
-    exchange.advance(2)
-    exchange.failed(HeadTimeout)
-
-
-def test_backend_that_does_not_read() -> None:
-    exchange = connect(Upload(), timeout=10.0)
-    exchange.transport.block()
-    exchange.advance(9)
-    exchange.transport.unblock()
-    exchange.advance(50)
-    exchange.transport.block()
-    exchange.advance(11)
-    assert "did not read" in exchange.failed(HeadTimeout)
-
-
-def test_backend_that_answers_while_it_does_not_read() -> None:
-    """It streams its output meanwhile; that is no standstill."""
-    exchange = connect(Upload(), timeout=10.0).answer(b"Status: 200\r\n\r\n")
-    exchange.transport.block()
-    for _ in range(5):
-        exchange.advance(8)
-        exchange.answer(b"x")
-    assert exchange.receiver.end is None
-    exchange.advance(11)
-    exchange.failed(BodyTimeout)
-
-
-def test_slow_client_is_not_the_backends_fault() -> None:
-    exchange = connect(timeout=10.0).answer(HEAD)
-    exchange.protocol.pause_response()
-    exchange.protocol.pause_response()
-    assert exchange.transport.producerState == "paused"
-    exchange.advance(100)
-    exchange.protocol.resume_response()
-    assert exchange.transport.producerState == "producing"
-    exchange.advance(9)
-    exchange.answer(b"hello").complete()
-
-
-def test_time_begins_again_when_the_client_reads_on() -> None:
-    exchange = connect(timeout=10.0).answer(HEAD)
-    exchange.protocol.pause_response()
-    exchange.advance(100)
-    exchange.protocol.resume_response()
-    exchange.advance(11)
-    exchange.failed(BodyTimeout)
-
-
-def test_client_that_reads_on_while_it_uploads() -> None:
-    """The upload is what is waited for, and that is the client's affair."""
-    upload = Upload()
-    exchange = connect(upload, timeout=10.0).answer(b"Content-Length: 50\r\n\r\nx")
-    exchange.protocol.pause_response()
-    exchange.protocol.resume_response()
-    exchange.advance(100)
-    assert exchange.receiver.end is None
-
-
-def test_upload_that_ends_while_the_client_does_not_read() -> None:
-    upload = Upload()
-    exchange = connect(upload, timeout=10.0).answer(HEAD)
-    exchange.protocol.pause_response()
-    upload.ended()
-    exchange.advance(100)
-    assert exchange.receiver.end is None
-
-
-def test_pauses_after_the_end_do_nothing() -> None:
-    exchange = connect().answer(HEAD + b"hello")
-    exchange.protocol.pause_response()
-    exchange.protocol.resume_response()
-    exchange.complete()
-
-
-def test_backend_that_never_reads_the_last_bytes_of_the_request() -> None:
-    """After a complete answer they get a moment to leave, no more."""
-    exchange = connect()
-    exchange.transport.blocked = True
-    exchange.answer(HEAD + b"hello")
-    assert exchange.receiver.end == "complete"
-    assert exchange.transport.closed is None
-    exchange.advance(6)
-    assert exchange.transport.closed == "aborted"
-    exchange.assert_over()
 
 
 # -- the factory -------------------------------------------------------------------------------
