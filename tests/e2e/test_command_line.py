@@ -87,7 +87,11 @@ class TestCheck:
 
     @pytest.mark.parametrize(
         "words",
-        [("--demo",), ("-p", "/ scgi://127.0.0.1/"), ("-p", "/ scgi://[::1]/", "-l", "unix:gw.sock")],
+        [
+            ("--demo",),
+            ("-p", "/ scgi://127.0.0.1/"),
+            ("-p", "/ scgi://[::1]/", "-l", "unix:gw.sock"),
+        ],
     )
     def test_without_a_file(self, tmp_path: Path, words: tuple[str, ...]) -> None:
         told = run(tmp_path, "scgiproxy", "--check", *words)
@@ -121,7 +125,12 @@ def test_mounts_of_the_command_line(tmp_path: Path, backend: ScriptedBackend) ->
     ports = [free_port(), free_port()]
     process = GatewayProcess(tmp_path / "none.conf", ports[0], "gateway")
     at = process.command.index("--config")
-    process.command[at:] = ["-p", f"/a/ {backend.url}/ pathinfo=on", "-p", f'"/b/" {backend.url}/x/']
+    process.command[at:] = [
+        "-p",
+        f"/a/ {backend.url}/ pathinfo=on",
+        "-p",
+        f'"/b/" {backend.url}/x/',
+    ]
     for port in ports:
         process.command += ["-l", f"127.0.0.1:{port}"]
     with process:
