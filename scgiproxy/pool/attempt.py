@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.python.failure import Failure
@@ -37,6 +37,16 @@ class Stage(Enum):
     DIALLING = "dialling"
     CONNECTED = "connected"
     ENDED = "ended"
+
+
+# Looking a member up in its class costs more than the comparison.
+_CHOOSING: Final = Stage.CHOOSING
+_QUEUED: Final = Stage.QUEUED
+_RESOLVING: Final = Stage.RESOLVING
+_DIALLING: Final = Stage.DIALLING
+_CONNECTED: Final = Stage.CONNECTED
+_ENDED: Final = Stage.ENDED
+_NOT_BLOCKED: Final = Blocked.NONE
 
 
 class Route:
@@ -104,11 +114,11 @@ class Dispatch:
         self._index = 0
         self._probing = False
         self.backend: Backend | None = None
-        self.blocked = Blocked.NONE
+        self.blocked = _NOT_BLOCKED
         self.deadline = inf
         self.gives_up = inf
         self.queued_at = 0.0
-        self.stage = Stage.CHOOSING
+        self.stage = _CHOOSING
         self.tried: tuple[Backend, ...] = ()
         self.reasons: tuple[Exception, ...] = ()
 
@@ -120,19 +130,19 @@ class Dispatch:
     def cancel(self) -> None:
         """The client has left: stop, give everything back, call nobody. Safe at any time."""
         stage = self.stage
-        if stage is Stage.CONNECTED:
+        if stage is _CONNECTED:
             self._end_exchange(None)
             return
-        if stage is Stage.QUEUED:
+        if stage is _QUEUED:
             self._pool.leave(self)
             # The first in the queue looks out for retries that come due; now it is another.
             self._pool.drain()
-        elif stage is Stage.RESOLVING:
+        elif stage is _RESOLVING:
             self._stop_resolving()
-        elif stage is Stage.DIALLING and self._dialling is not None:
+        elif stage is _DIALLING and self._dialling is not None:
             self._dialling.stopConnecting()
             self._dialling = None
-        self.stage = Stage.ENDED
+        self.stage = _ENDED
         self._give_back(None)
 
     def release(
@@ -144,15 +154,15 @@ class Dispatch:
         its counters. The place goes to the next in the queue. Does nothing a second time. For an
         exchange that was broken off without a verdict (the client left) there is `cancel`.
         """
-        if self.stage is not Stage.CONNECTED:
+        if self.stage is not _CONNECTED:
             return
-        if fault is None:
+        if self._probing and fault is None:
             self.answered()
         self._end_exchange(fault, sent, received)
 
     def answered(self) -> None:
         """A response head has come: a member on probation is up again, before the answer ends."""
-        if self._probing and self.stage is Stage.CONNECTED and self.backend is not None:
+        if self._probing and self.stage is _CONNECTED and self.backend is not None:
             self._probing = False
             self.backend.answered()
             self._pool.drain()
@@ -173,14 +183,14 @@ class Dispatch:
         if self._addresses:
             self._dial(route)
             return
-        self.stage = Stage.RESOLVING
+        self.stage = _RESOLVING
         self.deadline = self._pool.clock.seconds() + route.timeout
         self._pool.dialer.wheel.watch(self)
         route.addresses.wait(self)
 
     def fail(self, error: BackendError) -> None:
         """There will be no connection."""
-        self.stage = Stage.ENDED
+        self.stage = _ENDED
         try:
             self._call.dispatch_failed(error)
         except Exception:
@@ -189,7 +199,7 @@ class Dispatch:
     # -- attempts ------------------------------------------------------------------------------
 
     def _dial(self, route: Route) -> None:
-        self.stage = Stage.DIALLING
+        self.stage = _DIALLING
         dialling = self._pool.dialer.dial(
             self._addresses[self._index],
             self,
@@ -198,12 +208,12 @@ class Dispatch:
             # Rather another member now than this one later.
             wait_for_backlog=not (route.on_unix and self._pool.may_go_elsewhere(self)),
         )
-        if self.stage is Stage.DIALLING:
+        if self.stage is _DIALLING:
             self._dialling = dialling
 
     def resolved(self, addresses: tuple[SocketAddress, ...]) -> None:
         """The first answer of the name server (see `Addresses.wait`)."""
-        if self.stage is not Stage.RESOLVING or self._route is None:
+        if self.stage is not _RESOLVING or self._route is None:
             return
         self._pool.dialer.wheel.forget(self)
         if addresses:
@@ -214,9 +224,9 @@ class Dispatch:
 
     def deadline_passed(self) -> None:
         """Of the queue, or of the name server; connecting has its own in the dialer."""
-        if self.stage is Stage.QUEUED:
+        if self.stage is _QUEUED:
             self._pool.waited(self)
-        elif self.stage is Stage.RESOLVING and self._route is not None:
+        elif self.stage is _RESOLVING and self._route is not None:
             self._stop_resolving()
             seconds = self._route.timeout
             self._no_address(f"its host name could not be resolved within {seconds:g} s")
@@ -235,9 +245,9 @@ class Dispatch:
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """The connection is up: the call says what to put on it."""
-        if self.stage is not Stage.DIALLING or self._route is None:
+        if self.stage is not _DIALLING or self._route is None:
             return None
-        self.stage = Stage.CONNECTED
+        self.stage = _CONNECTED
         self._dialling = None
         if self._index:
             self._route.addresses.prefer(self._addresses[self._index])
@@ -251,7 +261,7 @@ class Dispatch:
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:  # noqa: ARG002
         """An address did not work; the next one may."""
-        if self.stage is not Stage.DIALLING or self._route is None:
+        if self.stage is not _DIALLING or self._route is None:
             return
         self._dialling = None
         error = reason.value
@@ -268,14 +278,14 @@ class Dispatch:
         backend = self.backend
         if backend is None:
             return
-        self.stage = Stage.CHOOSING
+        self.stage = _CHOOSING
         self.backend = None
         self.tried += (backend,)
         backend.give_back(error, probing=self._probing)
         self._pool.attempt_failed(self)
 
     def _end_exchange(self, fault: BackendError | None, sent: int = 0, received: int = 0) -> None:
-        self.stage = Stage.ENDED
+        self.stage = _ENDED
         if self.backend is not None:
             self.backend.bytes_sent += sent
             self.backend.bytes_received += received

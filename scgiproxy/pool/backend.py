@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IReactorTime
@@ -21,6 +21,12 @@ class Condition(Enum):
     """Failed, and left alone until its retry time."""
     PROBATION = "probation"
     """The retry time has come, and one request is finding out."""
+
+
+# Looking a member up in its class costs more than the comparison.
+_UP: Final = Condition.UP
+_DOWN: Final = Condition.DOWN
+_PROBATION: Final = Condition.PROBATION
 
 
 class Backend:
@@ -60,14 +66,14 @@ class Backend:
         self.errors = 0
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.condition = Condition.UP
+        self.condition = _UP
         self.down_until = 0.0
         self._clock = clock
         self._life = _life(self)
 
     def __repr__(self) -> str:
         state = self.condition.value
-        if self.condition is Condition.DOWN:
+        if self.condition is _DOWN:
             left = self.down_until - self._clock.seconds()
             state = f"down for {left:.0f} s more" if left > 0 else "down, due for a retry"
         if self.disabled:
@@ -82,9 +88,9 @@ class Backend:
         """Whether a request may go there: up, or due for its probing request."""
         if self.disabled:
             return False
-        if self.condition is Condition.UP:
+        if self.condition is _UP:
             return True
-        return self.condition is Condition.DOWN and now >= self.down_until
+        return self.condition is _DOWN and now >= self.down_until
 
     def full(self) -> bool:
         """Whether all of its `max` connections are taken."""
@@ -94,7 +100,7 @@ class Backend:
         """Take one connection's place. True if this is the request that probes a failed member."""
         self.in_flight += 1
         self.elected += 1
-        if self.condition is Condition.UP:
+        if self.condition is _UP:
             return False
         self._life.probed()
         return True
@@ -110,17 +116,17 @@ class Backend:
             self.errors += 1
             if self.member:
                 self._life.failed(self._clock.seconds() + self.settings.retry)
-        elif probing and self.condition is Condition.PROBATION:
+        elif probing and self.condition is _PROBATION:
             self._life.unproved()
 
     def answered(self) -> None:
         """A response head has come: that ends a probation."""
-        if self.condition is not Condition.UP:
+        if self.condition is not _UP:
             self._life.answered()
 
     def recover(self) -> None:
         """Use it again at once, whatever happened (``forcerecovery``)."""
-        if self.condition is not Condition.UP:
+        if self.condition is not _UP:
             self._life.recovered()
 
 
@@ -148,25 +154,25 @@ _probation = _builder.state("probation")
 @_down.upon(_Life.failed).to(_down)
 @_probation.upon(_Life.failed).to(_down)
 def _leave_alone(_: _Life, backend: Backend, until: float) -> None:
-    backend.condition = Condition.DOWN
+    backend.condition = _DOWN
     backend.down_until = until
 
 
 @_down.upon(_Life.probed).to(_probation)
 def _probe(_: _Life, backend: Backend) -> None:
-    backend.condition = Condition.PROBATION
+    backend.condition = _PROBATION
 
 
 @_probation.upon(_Life.unproved).to(_down)
 def _leave_to_next(_: _Life, backend: Backend) -> None:
-    backend.condition = Condition.DOWN
+    backend.condition = _DOWN
 
 
 @_probation.upon(_Life.answered).to(_up)
 @_down.upon(_Life.recovered).to(_up)
 @_probation.upon(_Life.recovered).to(_up)
 def _use(_: _Life, backend: Backend) -> None:
-    backend.condition = Condition.UP
+    backend.condition = _UP
 
 
 # A request from before the failure: that it is answered does not say that new ones would be.

@@ -162,7 +162,7 @@ class Pool:
         """Whether another member is left, should the one at hand be busy."""
         if not self._balanced or len(dispatch.tried) + 1 >= self._attempts:
             return False
-        assert dispatch.backend is not None  # noqa: S101  asked while dialling it
+        assert dispatch.backend is not None  # asked while dialling it
         tried = (*dispatch.tried, dispatch.backend)
         return self._selection.has_usable(self.clock.seconds(), tried)
 
