@@ -4,16 +4,21 @@
   no turn of the reactor in between and no change of what the reactor watches.
 - A backend that answers and closes before it has read the request has still answered. So a
   failed send stops the sending only; see `IWriteFailed`.
+- Each request has a connection of its own. While nothing but plain writes and reads happens on
+  it (`_usual`), making it, using it and closing it takes a handful of calls, instead of a walk
+  through four base classes.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
@@ -24,7 +29,7 @@ from twisted.internet.interfaces import (
     ISystemHandle,
     ITCPTransport,
 )
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer_only
@@ -32,6 +37,11 @@ from zope.interface import implementer_only
 SocketAddress: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
 """Where a socket connects to: no names here."""
 
+READ_SIZE = 65536
+"""Bytes read at a time."""
+
+# For SO_LINGER: close() sends a reset.
+_RESET = struct.pack("ii", 1, 0)
 _CLOSED = Failure(CONNECTION_DONE)
 
 
@@ -46,25 +56,40 @@ _CLOSED = Failure(CONNECTION_DONE)
     ITCPTransport,
 )
 class BackendConnection(Connection):
-    """The transport on a connected, non-blocking socket `skt`."""
+    """The transport on a connected, non-blocking socket `skt`.
+
+    On TCP a second write sets TCP_NODELAY; a single one waits for nothing anyway.
+    """
 
     reactor: Any
+    socket: Any
+    protocol: Any
     logstr = "backend"
     # Sockets are closed on exec, so close() alone ends the connection.
     _shouldShutdown = False
+    _tempDataLen = 0
     _paused = False
+    _undelayed = False
     _write_broken = False
 
     def __init__(
-        self, skt: socket.socket, protocol: IProtocol, reactor: Any, peer: SocketAddress
+        self, skt: socket.SocketType, protocol: IProtocol, reactor: Any, peer: SocketAddress
     ) -> None:
-        FileDescriptor.__init__(self, reactor)
-        # Connection.__init__ would make the socket non-blocking a second time.
+        # The constructors of the base classes would do much of this twice. What an ordinary
+        # connection reads or changes is set here, not on the class: CPython has no fast way to
+        # read an instance's attribute from the class, nor to add one later.
+        self.reactor = reactor
         self.socket = skt
         self.fileno = skt.fileno
         self.protocol = protocol
         self._peer = peer
+        self._tempDataBuffer = []
         self.connected = 1
+        self.disconnected = 0
+        self._written = False
+        # It is open, all that was written has been sent, it is being read, and has no producer.
+        # Once False, it stays so.
+        self._usual = True
 
     def getPeer(self) -> SocketAddress:
         """The address that was dialled."""
@@ -93,16 +118,18 @@ class BackendConnection(Connection):
 
         Whatever goes wrong is told later, by `IWriteFailed.write_failed` and `connectionLost`.
         """
-        if not self.connected or self._write_broken or self._writeDisconnected or not data:
-            return
-        if (
-            self._tempDataLen
-            or self.dataBuffer
+        if not self._usual:
+            if not self.connected or self._write_broken or self._writeDisconnected or not data:
+                return
             # A pull producer is asked for more when the buffer runs empty, so it needs the buffer.
-            or (self.producer is not None and not self.streamingProducer)
-        ):
-            FileDescriptor.write(self, data)
-            return
+            pulled = self.producer is not None and not self.streamingProducer
+            if pulled or self._tempDataLen or self.dataBuffer:
+                FileDescriptor.write(self, data)
+                return
+        if not self._written:
+            self._written = True
+        elif not self._undelayed:
+            self._undelay()
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
@@ -117,13 +144,29 @@ class BackendConnection(Connection):
         """Send the pieces as one."""
         self.write(b"".join(iovec))
 
+    def _undelay(self) -> None:
+        """Let no small piece wait until the one before it is acknowledged (Nagle's algorithm)."""
+        self._undelayed = True
+        if not isinstance(self._peer, UNIXAddress):
+            self.setTcpNoDelay(True)
+
+    def startWriting(self) -> None:
+        """Ask the reactor to call `doWrite`."""
+        self._usual = False
+        self.reactor.addWriter(self)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See `IConsumer`."""
+        self._usual = False
+        Connection.registerProducer(self, producer, streaming)
+
     def loseConnection(self) -> None:
         """Close behind what waits to be sent; with nothing waiting, at once.
 
         ``connectionLost`` may then come before this returns. A turn of the reactor and three
         changes of what it watches are not spent on each exchange.
         """
-        if (
+        if self._usual or (
             self.connected
             and not self.disconnecting
             and not self._aborting
@@ -134,6 +177,11 @@ class BackendConnection(Connection):
             self.connectionLost(_CLOSED)
         else:
             Connection.loseConnection(self)
+
+    def abortConnection(self) -> None:
+        """Close with a reset, whatever waits to be sent."""
+        self._usual = False
+        Connection.abortConnection(self)
 
     def doWrite(self) -> Any:
         """The socket takes bytes: send what waits."""
@@ -152,6 +200,7 @@ class BackendConnection(Connection):
         if self._write_broken:
             return
         self._write_broken = True
+        self._usual = False
         self.dataBuffer = b""
         self.offset = 0
         self._tempDataBuffer.clear()
@@ -167,9 +216,23 @@ class BackendConnection(Connection):
 
     # -- reading -------------------------------------------------------------------------------
 
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
+        """There is something to read: tell the protocol."""
+        try:
+            data = self.socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
     def pauseProducing(self) -> None:
         """Stop reading."""
         self._paused = True
+        self._usual = False
         self.reactor.removeReader(self)
 
     def resumeProducing(self) -> None:
@@ -180,13 +243,38 @@ class BackendConnection(Connection):
 
     def connectionLost(self, reason: Failure) -> None:
         """The end, unless it was noticed while reading paused: then what is left comes first."""
+        if not self._usual and not self._end(reason):
+            return
+        self._usual = False
+        self.connected = 0
+        self.disconnected = 1
+        self.reactor.removeReader(self)
+        self.socket.close()
+        protocol = self.protocol
+        # Without a cycle no garbage collector is needed to free the two.
+        self.protocol = None
+        protocol.connectionLost(reason)
+
+    def _end(self, reason: Failure) -> bool:
+        """Undo what was unusual; False if this is not the end, or has been already."""
+        # A second call may come when a protocol closes and then raises.
+        if not self.connected:
+            return False
         if (
             self._paused
-            and self.connected
             and not self.disconnecting
             and not self._aborting
             and isinstance(reason.value, ConnectionLost)
         ):
             self._break_write()
-            return
-        Connection.connectionLost(self, reason)
+            return False
+        self.connected = 0
+        self.disconnected = 1
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        self.reactor.removeWriter(self)
+        if reason.check(ConnectionAborted):
+            with suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        return True

@@ -230,6 +230,23 @@ async def test_closing_after_a_failed_write() -> None:
         assert isinstance(await connected.client.lost, ConnectionDone)
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_second_write_waits_for_no_acknowledgement(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """On TCP. The only piece of a request without a body has nothing to wait for."""
+    connected = Connected(pair, b"block")
+    on_tcp = pair[0].family == socket.AF_INET
+    if on_tcp:
+        assert not connected.transport.getTcpNoDelay()
+    connected.transport.write(b"body")
+    if on_tcp:
+        assert connected.transport.getTcpNoDelay()
+    connected.transport.loseConnection()
+    assert await read_until(reactor, connected.theirs, None) == b"blockbody"
+    await connected.client.lost
+
+
 class Puller:
     """A pull producer of `count` pieces."""
 
