@@ -32,7 +32,12 @@ BACKLOG_PAUSE = 0.01
 """Seconds between two looks at a UNIX socket whose listen queue is full."""
 
 _Target: TypeAlias = bytes | tuple[str, int] | tuple[str, int, int, int]
-_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+_NONBLOCK = int(getattr(socket, "SOCK_NONBLOCK", 0))
+# Plain numbers: arithmetic on the members of an enum is Python code.
+_STREAM = int(socket.SOCK_STREAM) | _NONBLOCK
+_INET = int(socket.AF_INET)
+_INET6 = int(socket.AF_INET6)
+_UNIX = int(getattr(socket, "AF_UNIX", -1))
 _log = Logger()
 
 
@@ -87,11 +92,11 @@ class Dialer:
         family, target = _socket_address(address)
         skt = None
         try:
-            skt = socket.socket(family, socket.SOCK_STREAM | _NONBLOCK)
+            # The part of `socket.socket` that is written in C has all that is needed.
+            skt = socket.SocketType(family, _STREAM)
             if not _NONBLOCK:
                 skt.setblocking(False)
-            if family is not socket.AF_UNIX:
-                skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family != _UNIX:
                 if keepalive:
                     skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 number = skt.connect_ex(target)
@@ -109,21 +114,21 @@ class Dialer:
         attempt = _Attempt(self, skt, target, address, factory)
         if number in (EALREADY, EINPROGRESS):
             return attempt.wait(timeout)
-        if number == EAGAIN and family is socket.AF_UNIX and wait_for_backlog:
+        if number == EAGAIN and family == _UNIX and wait_for_backlog:
             return attempt.queue(timeout)
         return attempt.fail_later(OSError(number, ""))
 
 
-def _socket_address(address: SocketAddress) -> tuple[socket.AddressFamily, _Target]:
-    if isinstance(address, UNIXAddress):
-        return socket.AF_UNIX, unix_socket_name(address)
+def _socket_address(address: SocketAddress) -> tuple[int, _Target]:
     if isinstance(address, IPv4Address):
-        return socket.AF_INET, (address.host, address.port)
-    return socket.AF_INET6, (address.host, address.port, address.flowInfo, int(address.scopeID))
+        return _INET, (address.host, address.port)
+    if isinstance(address, UNIXAddress):
+        return _UNIX, unix_socket_name(address)
+    return _INET6, (address.host, address.port, address.flowInfo, int(address.scopeID))
 
 
 def _connected(
-    reactor: Any, skt: socket.socket, address: SocketAddress, factory: DialFactory
+    reactor: Any, skt: socket.SocketType, address: SocketAddress, factory: DialFactory
 ) -> BackendConnection:
     """Put the factory's protocol on a socket that is up."""
     try:
@@ -153,7 +158,7 @@ class _Attempt:
     def __init__(
         self,
         dialer: Dialer,
-        skt: socket.socket | None,
+        skt: socket.SocketType | None,
         target: _Target,
         address: SocketAddress,
         factory: DialFactory,
@@ -195,7 +200,7 @@ class _Attempt:
 
     def try_again(self) -> bool:
         """Ask for a place in the listen queue; False if it is still full."""
-        assert self._socket is not None  # noqa: S101  only with a socket can one queue
+        assert self._socket is not None  # only with a socket can one queue
         try:
             number = self._socket.connect_ex(self.target)
         except OSError as error:
@@ -232,7 +237,7 @@ class _Attempt:
         if number:
             self._fail(connect_failed(OSError(number, ""), self._address))
         elif self._end():
-            assert self._socket is not None  # noqa: S101  the kernel spoke of it
+            assert self._socket is not None  # the kernel spoke of it
             reactor = self._dialer.reactor
             self._connection = _connected(reactor, self._socket, self._address, self._factory)
 
@@ -278,7 +283,7 @@ class _Attempt:
             self._settle(self._error_number() or ECONNABORTED)
 
     def _error_number(self) -> int:
-        assert self._socket is not None  # noqa: S101  it is a descriptor
+        assert self._socket is not None  # it is a descriptor
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
