@@ -129,7 +129,8 @@ ROWS = (
         contexts=HOST,
         syntax="EXPRESSION",
         enter=_enter(SectionKind.LOCATION_MATCH, Context.LOCATION, is_expression=True),
-        doc="For requests in whose path the regular expression is found.",
+        doc="For requests in whose path the regular expression is found. What a named group,"
+        " (?<name>...), finds is the variable MATCH_NAME.",
     ),
     Directive(
         name="Proxy",

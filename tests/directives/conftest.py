@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.directives.gateway import Configured, ConfiguredGateway, names_in
+from tests.directives.behaviours import names_in
+from tests.directives.gateway import Configured, ConfiguredGateway
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ reactor's connectTCP and connectUNIX are played here, so that each test sees whe
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,6 @@ from tests.web.harness import BackendEnd, Client
 from tests.web.memory import LOCAL, REMOTE, TcpTransport
 
 HELLO = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
-EXAMPLE = b"ProxyPass / scgi://127.0.0.1:4000/\n"
 
 
 class Attempt:
@@ -137,7 +135,7 @@ class MemoryBackends(MemoryReactorClock):  # type: ignore[misc]
 
 @dataclass
 class Asked:
-    """One request and what came of it. `backends` are those that it reached, in order."""
+    """One request and what came of it; `attempts` are the connections that it took."""
 
     client: Client
     attempts: list[Attempt]
@@ -319,39 +317,4 @@ def answered(*headers: str, status: str = "200 OK", body: bytes = b"hello") -> b
     return "\r\n".join([*first, *headers, "", ""]).encode("latin-1") + body
 
 
-# Which directives a test is about.
-
-NAMED: dict[str, set[str]] = {}
-"""The names given to `behaviour`, each with the tests that they were given to."""
-
-Test = Callable[..., Any]
-
-
-def behaviour(*names: str) -> Callable[[Test], Test]:
-    """Say that a test shows what these directives (or ``key=`` parameters) do.
-
-    The configuration that it loads must have each of them in it: see conftest.
-    """
-
-    def name(test: Test) -> Test:
-        for each in names:
-            NAMED.setdefault(each, set()).add(f"{test.__module__}.{test.__qualname__}")
-        test.__dict__["behaviour_of"] = names
-        return test
-
-    return name
-
-
-def names_in(text: str) -> set[str]:
-    """The directives, sections and ``key=`` parameters in a text, in lower case."""
-    words: set[str] = set()
-    for line in text.replace("\\\n", "").splitlines():
-        stripped = line.strip()
-        if stripped and not stripped.startswith(("#", "</")):
-            words.add(re.split(r"[\s>]", stripped.lstrip("<"), maxsplit=1)[0].lower())
-            words |= {f"{key.lower()}=" for key in re.findall(r"\s([A-Za-z]+)=", line)}
-    return words
-
-
 Configured = Callable[..., ConfiguredGateway]
-Environment = Mapping[str, str]

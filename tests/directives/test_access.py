@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet.address import UNIXAddress
 
-from tests.directives.gateway import Configured, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured
 from tests.web.harness import Client
 
 PROXY = "ProxyPass / scgi://127.0.0.1:4000/\n"
@@ -68,15 +69,20 @@ def test_clients_of_a_unix_socket(configured: Configured) -> None:
         ("<RequireAll>|Require ip 192.0.2|Require ip 192.0.2.7|</RequireAll>", 200, 403, 403),
         ("<RequireAny>|Require ip 192.0.2.7|Require ip 192.0.2.8|</RequireAny>", 200, 200, 403),
         (
-            "<RequireAll>|Require all granted|<RequireNone>|Require ip 192.0.2.7|"
-            "Require ip 192.0.2.8|</RequireNone>|</RequireAll>",
+            (
+                "<RequireAll>|Require all granted|<RequireNone>|Require ip 192.0.2.7|"
+                "Require ip 192.0.2.8|</RequireNone>|</RequireAll>"
+            ),
             403,
             403,
             200,
         ),
         (
-            "<RequireAny>|Require ip 192.0.2.9|<RequireAll>|Require ip 192.0.2|"
-            "Require not ip 192.0.2.7|</RequireAll>|</RequireAny>",
+            (
+                "<RequireAny>|Require ip 192.0.2.9|<RequireAll>|Require local|</RequireAll>|"
+                "<RequireAll>|Require ip 192.0.2|Require not ip 192.0.2.7|</RequireAll>|"
+                "</RequireAny>"
+            ),
             403,
             200,
             200,

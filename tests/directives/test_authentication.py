@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.directives.gateway import Configured, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured
 
 # What Apache's htpasswd writes for the password "secret", by its option.
 HASHES = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.config.workers import BALANCER_PARAMETERS
-from tests.directives.gateway import Configured, ConfiguredGateway, answered, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, ConfiguredGateway, answered
 
 A, B, C = (f"127.0.0.1:400{number}" for number in (1, 2, 3))
 NAMES = {A: "a", B: "b", C: "c"}

@@ -10,7 +10,8 @@ from zope.interface import implementer
 
 from scgiproxy.errors import ConfigError
 from scgiproxy.interfaces import IResourcePlugin
-from tests.directives.gateway import Configured, answered, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, answered
 
 PROXY = "ProxyPass /app scgi://127.0.0.1:4000\nProxyPass /dead scgi://127.0.0.1:4009\n"
 
@@ -172,7 +173,7 @@ class Page(Resource):
 class PagePlugin:
     name = "test-page"
 
-    def resource(self, settings: object) -> Resource:  # noqa: ARG002
+    def resource(self, settings: object) -> Resource:
         return Page()
 
 

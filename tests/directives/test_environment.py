@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.directives.gateway import Configured, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured
 
 PROXY = "ProxyPass / scgi://127.0.0.1:4000/\n"
 

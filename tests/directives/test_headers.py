@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.directives.gateway import HELLO, Configured, answered, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import HELLO, Configured, answered
 
 PROXY = "ProxyPass / scgi://127.0.0.1:4000/\n"
 BACKEND = answered("Content-Length: 5", "X-Has: old", "Set-Cookie: a=1", "Set-Cookie: b=2")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from scgiproxy.service.listeners import ListenerService
-from tests.directives.gateway import Configured, ConfiguredGateway, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, ConfiguredGateway
 
 
 @behaviour("Listen")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.directives.gateway import Configured, answered, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, answered
 
 
 def path_of(configured: Configured, lines: str, path: str) -> tuple[str, str, str] | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.directives.gateway import Configured, answered, behaviour
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, answered
 
 PROXY = "ProxyPass / scgi://127.0.0.1:4000/\n"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.directives.gateway import Configured, ConfiguredGateway, behaviour, request
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import Configured, ConfiguredGateway, request
 from tests.web.harness import Client
 
 TIMES = [("7", 7.0), ("7s", 7.0), ("1500ms", 1.5), ("2min", 120.0), ("1H", 3600.0)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.config.workers import WORKER_PARAMETERS
-from tests.directives.gateway import HELLO, Configured, ConfiguredGateway, behaviour, request
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import HELLO, Configured, ConfiguredGateway, request
 from tests.web.harness import Client
 
 
