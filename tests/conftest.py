@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator
 
 import hypothesis  # noqa: F401  before gc.freeze(): it looks at who refers to what
 import pytest
 from twisted.internet.base import DelayedCall
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.plugin import IPlugin, getPlugins
 
 DelayedCall.debug = False
+
+
+def pytest_configure() -> None:
+    """Import every twistd plugin once: some of Twisted's warn, and twistd's cache is not there
+    yet in a new environment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        list(getPlugins(IPlugin))
 
 
 def pytest_collection_finish() -> None:
