@@ -138,8 +138,8 @@ def main() -> None:
         commands = {
             "apache": (["/usr/sbin/apache2", "-f", f"{folder}/httpd.conf", "-DFOREGROUND"], apache),
             "gateway": (
-                [str(twistd), "-n", "--pidfile=", f"--logfile={folder}/twistd.log", "scgiproxy"]
-                + ["--config", f"{folder}/gateway.conf"],
+                f"{twistd} -n --pidfile= --logfile={folder}/twistd.log"
+                f" scgiproxy --config {folder}/gateway.conf".split(),
                 gateway,
             ),
         }

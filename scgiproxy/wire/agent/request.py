@@ -175,7 +175,7 @@ class ScgiAgent:
             dialling = self._dialer.dial(socket_address, factory, self._connect_timeout)
             receiver.stop_connecting = dialling.stopConnecting
         else:
-            assert isinstance(address, TcpAddress)  # noqa: S101  only those have names
+            assert isinstance(address, TcpAddress)
             endpoint = HostnameEndpoint(
                 self._reactor, address.host, address.port, timeout=self._connect_timeout
             )
