@@ -188,7 +188,7 @@ class Exchange:
 
     def head_received(self, head: ResponseHead) -> None:
         self.dispatch.answered()
-        names = {name.lower() for name, _ in head.headers}
+        names = head.names
         settings = self._settings
         headers = head.headers
         if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
