@@ -152,7 +152,7 @@ def test_gone_is_told_once_and_in_that_turn() -> None:
 
 
 def test_gone_is_not_told_after_the_end() -> None:
-    gateway, client, request = waiting()
+    _gateway, client, request = waiting()
     told: list[int] = []
     request.on_gone(lambda: told.append(1))
     request.send_head(200, None, [], 0)
