@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.protocols.basic import FileSender
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from scgiproxy.errors import ClientGone, GatewayError
 from scgiproxy.interfaces import IGatewayRequest
@@ -69,13 +66,11 @@ class FileContent:
         return data
 
 
-@implementer(IPushProducer)
 class FileContentSender(FileSender):
     """Sends a `FileContent` as the body of an answer whose head has been sent.
 
-    A FileSender that pushes: it fills the client's buffer until it is paused, where the stock one
-    needs a turn of the reactor for each chunk. `close` is called once, when the file is needed no
-    longer: sent, unreadable, or the client has left.
+    `close` is called once, when the file is needed no longer: sent, unreadable, or the client has
+    left.
     """
 
     CHUNK_SIZE = 1 << 17
@@ -84,8 +79,6 @@ class FileContentSender(FileSender):
     def __init__(self, request: IGatewayRequest, close: Callable[[], None]) -> None:
         self._request = request
         self._close = close
-        self._paused = False
-        self._producing = False
         self.file: FileContent | None = None
 
     def send(self, body: FileContent) -> None:
@@ -94,42 +87,23 @@ class FileContentSender(FileSender):
             self._close()
             return
         self._request.on_gone(self.stopProducing)
-        self.beginFileTransfer(body, self._request).addCallbacks(self._finish, self._abort)
-
-    def beginFileTransfer(
-        self, file: FileContent, consumer: IConsumer, transform: Any = None
-    ) -> Deferred[bytes]:
-        """As FileSender, but registered as a push producer."""
-        self.file = file
-        self.consumer = consumer
-        self.transform = transform
-        self.deferred = deferred = Deferred[bytes]()
-        consumer.registerProducer(self, True)  # which may pause or stop it at once
-        self._produce()
-        return deferred
+        sent: Deferred[bytes] = self.beginFileTransfer(  # type: ignore[no-untyped-call]
+            body, self._request
+        )
+        sent.addCallbacks(self._finish, self._abort)
 
     def resumeProducing(self) -> None:
-        self._paused = False
-        self._produce()
-
-    def pauseProducing(self) -> None:
-        self._paused = True
+        """The client takes more: the next piece."""
+        if self.file is None:
+            return
+        try:
+            super().resumeProducing()  # type: ignore[no-untyped-call]
+        except GatewayError as error:
+            self._give_up(error)
 
     def stopProducing(self) -> None:
         """The client has left. Again, or after the end, is harmless."""
         self._give_up(ClientGone("the client left before the end of the file"))
-
-    def _produce(self) -> None:
-        if self._producing:
-            return  # paused and resumed within one write: the loop below goes on by itself
-        self._producing = True
-        try:
-            while self.file is not None and not self._paused:
-                super().resumeProducing()  # type: ignore[no-untyped-call]
-        except GatewayError as error:
-            self._give_up(error)
-        finally:
-            self._producing = False
 
     def _give_up(self, error: Exception) -> None:
         self.file = None

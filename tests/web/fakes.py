@@ -160,7 +160,8 @@ class RecordedRequest:
         assert self.producer is None, "two producers"
         self.producer, self.streaming = producer, streaming
         if not streaming:
-            producer.resumeProducing()
+            if not self.paused:
+                producer.resumeProducing()
         elif self.paused:
             producer.pauseProducing()
 

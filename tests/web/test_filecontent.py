@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.interfaces import IPushProducer
-from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import GatewayError
 from scgiproxy.message.ranges import ByteRange
@@ -90,10 +88,6 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) ->
         os.close(directory)
 
 
-def test_it_is_a_push_producer(fd: int) -> None:
-    assert verifyObject(IPushProducer, FileContentSender(RecordedRequest(), lambda: None))
-
-
 def test_everything_is_sent_then_finished_and_closed(fd: int) -> None:
     sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
     sending.send()
@@ -122,29 +116,6 @@ def test_a_client_that_is_not_reading_at_the_start_gets_nothing_yet(fd: int) -> 
     assert sending.request.body == b""
     sending.request.drain_all()
     assert sending.request.body == DATA
-
-
-def test_pausing_and_resuming_within_a_write_does_not_recurse(fd: int) -> None:
-    """A transport may write at once, and call back from inside."""
-
-    class Eager(RecordedRequest):
-        depth = deepest = 0
-
-        def write(self, data: bytes) -> None:
-            self.depth += 1
-            self.deepest = max(self.depth, self.deepest)
-            super().write(data)
-            self.drain()
-            self.depth -= 1
-
-    request = Eager(buffer_size=1)
-    request.send_head(200, None, [], len(DATA))
-    FileContentSender(request, lambda: None).send(
-        FileContent(fd, "data", [ByteRange(0, len(DATA))])
-    )
-    assert request.body == DATA
-    assert request.finished
-    assert request.deepest == 1
 
 
 def test_the_file_is_closed_at_once_when_the_client_leaves(fd: int) -> None:
