@@ -134,7 +134,8 @@ class IResourcePlugin(IPlugin):
         """The resource for a server with these `rules.settings.Settings`, those outside its
         sections; called when the parts of a gateway are made, also by ``--check``, once for each
         server that names it. Raises ValueError with a sentence for the user if the settings do not
-        suit it. The settings of one request are its ``settings``."""
+        suit it. The settings of one request are its ``settings``, and its ``prepath`` is the path
+        of the Location."""
 
 
 class IResponseReceiver(Interface):

@@ -22,7 +22,7 @@ from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
-from scgiproxy.rules.sections import SectionTable
+from scgiproxy.rules.sections import SectionKind, SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.web.access import Authenticators
@@ -109,6 +109,7 @@ class GatewayParts:
             aliases=host.aliases,
             resources=resources,
             plugins=self._plugins(host),
+            plugin_paths=_plugin_paths(host),
             addresses=host.addresses,
             server_software=self.server_software,
             authenticators=self.authenticators,
@@ -212,6 +213,18 @@ class GatewayParts:
         )
         self.pools.append(pool)
         return pool
+
+
+def _plugin_paths(host: VirtualHost) -> dict[str, list[bytes]]:
+    """The literal Locations that each SetHandler name stands in."""
+    paths: dict[str, list[bytes]] = {}
+    for section in host.sections:
+        name, path = section.values.get("handler"), section.pattern
+        if section.kind is not SectionKind.LOCATION or not isinstance(path, bytes):
+            continue
+        if isinstance(name, str):
+            paths.setdefault(name, []).append(path)
+    return paths
 
 
 def server_software(tokens: str) -> bytes:

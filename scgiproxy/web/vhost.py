@@ -52,7 +52,7 @@ class VirtualHostResource(Resource):
     - `base_settings`: the settings where no section applies.
     - `mounts`: the host's own table; `maps_in_locations`: sections hold mounts too.
     - `resources`: what serves each mount.
-    - `plugins`: the Resource for each SetHandler name.
+    - `plugins`: the Resource for each SetHandler name; `plugin_paths`: the Locations it stands in.
     """
 
     isLeaf = True
@@ -69,6 +69,7 @@ class VirtualHostResource(Resource):
         aliases: Sequence[Alias] = (),
         resources: Mapping[Mount, ProxyPassResource] | None = None,
         plugins: Mapping[str, IResource] | None = None,
+        plugin_paths: Mapping[str, Sequence[bytes]] | None = None,
         addresses: Sequence[Any] = (),
         server_software: bytes = b"",
         authenticators: Authenticators | None = None,
@@ -83,6 +84,10 @@ class VirtualHostResource(Resource):
         self._sections = sections
         self._resources = dict(resources or {})
         self._plugins = dict(plugins or {})
+        self._plugin_paths = {
+            name: sorted((path.rstrip(b"/") for path in paths), key=len, reverse=True)
+            for name, paths in (plugin_paths or {}).items()
+        }
         self._server_software = server_software
         self._authenticators = authenticators
         self.access_logs = tuple(access_logs)
@@ -221,23 +226,28 @@ class VirtualHostResource(Resource):
         if resource is None:
             raise GatewayError(f"no plugin serves SetHandler {name}")
         if request.upload is None:
-            self._render_plugin(request, resource)
+            self._render_plugin(request, resource, name)
             return
         spooled: Deferred[RequestBody] = request.spool(settings.limit_request_body)
-        spooled.addCallback(self._give_content, request, resource)
+        spooled.addCallback(self._give_content, request, resource, name)
         spooled.addErrback(request.failed)
 
     def _give_content(
-        self, body: RequestBody, request: GatewayRequest, resource: IResource
+        self, body: RequestBody, request: GatewayRequest, resource: IResource, name: str
     ) -> None:
         if isinstance(body, FileBody):
             request.content = body.detach()
         if not request.gone:
-            self._render_plugin(request, resource)
+            self._render_plugin(request, resource, name)
 
-    def _render_plugin(self, request: GatewayRequest, resource: IResource) -> None:
-        request.prepath = []
-        request.postpath = request.target.path[1:].split(b"/")
+    def _render_plugin(self, request: GatewayRequest, resource: IResource, name: str) -> None:
+        """Render it as if it had been put where its Location is: that is the `prepath`."""
+        path = request.target.path
+        places = self._plugin_paths.get(name, ())
+        place = next((p for p in places if (path + b"/").startswith(p + b"/")), b"")
+        rest = path[len(place) :]
+        request.prepath = place.split(b"/")[1:]
+        request.postpath = rest[1:].split(b"/") if rest else []
         try:
             while not resource.isLeaf and request.postpath:
                 step = request.postpath.pop(0)

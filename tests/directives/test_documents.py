@@ -200,8 +200,8 @@ def test_resource_plugin(configured: Configured) -> None:
         </Location>
         """
     )
-    assert gateway.ask("/page/a?b=c").body == b"GET /page/a?b=c page a "
-    assert gateway.ask("/page", method="POST", body=b"data").body == b"POST /page page data"
+    assert gateway.ask("/page/a?b=c").body == b"GET /page/a?b=c a "
+    assert gateway.ask("/page", method="POST", body=b"data").body == b"POST /page data"
     assert gateway.ask("/page/closed").status == 403
     assert gateway.ask("/page/none").status == 404
     assert gateway.ask("/elsewhere").status == 404
