@@ -130,9 +130,6 @@ class Dispatch:
     def cancel(self) -> None:
         """The client has left: stop, give everything back, call nobody. Safe at any time."""
         stage = self.stage
-        if stage is _CONNECTED:
-            self._end_exchange(None)
-            return
         if stage is _QUEUED:
             self._pool.leave(self)
             # The first in the queue looks out for retries that come due; now it is another.
@@ -142,8 +139,7 @@ class Dispatch:
         elif stage is _DIALLING and self._dialling is not None:
             self._dialling.stopConnecting()
             self._dialling = None
-        self.stage = _ENDED
-        self._give_back(None)
+        self._end(None, 0, 0)
 
     def release(
         self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
@@ -158,7 +154,7 @@ class Dispatch:
             return
         if self._probing and fault is None:
             self.answered()
-        self._end_exchange(fault, sent, received)
+        self._end(fault, sent, received)
 
     def answered(self) -> None:
         """A response head has come: a member on probation is up again, before the answer ends."""
@@ -281,18 +277,15 @@ class Dispatch:
         self.stage = _CHOOSING
         self.backend = None
         self.tried += (backend,)
-        backend.give_back(error, probing=self._probing)
+        backend.give_back(error, self._probing)
         self._pool.attempt_failed(self)
 
-    def _end_exchange(self, fault: BackendError | None, sent: int = 0, received: int = 0) -> None:
+    def _end(self, fault: BackendError | None, sent: int, received: int) -> None:
+        """Give back what is held."""
         self.stage = _ENDED
-        if self.backend is not None:
-            self.backend.bytes_sent += sent
-            self.backend.bytes_received += received
-        self._give_back(fault)
-
-    def _give_back(self, fault: Exception | None) -> None:
         backend, self.backend = self.backend, None
         if backend is not None:
-            backend.give_back(fault, probing=self._probing)
+            backend.bytes_sent += sent
+            backend.bytes_received += received
+            backend.give_back(fault, self._probing)
             self._pool.drain()

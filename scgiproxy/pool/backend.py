@@ -105,14 +105,14 @@ class Backend:
         self._life.probed()
         return True
 
-    def give_back(self, fault: Exception | None = None, *, probing: bool = False) -> None:
+    def give_back(self, fault: Exception | None = None, probing: bool = False) -> None:
         """Give the place back; `fault` is what went wrong, whoever's fault it was.
 
         Only a `BackendError` that `counts` is held against the backend. A probing request that
         ends with neither a fault nor `answered` leaves the probing to the next one.
         """
         self.in_flight -= 1
-        if isinstance(fault, BackendError) and fault.counts:
+        if fault is not None and isinstance(fault, BackendError) and fault.counts:
             self.errors += 1
             if self.member:
                 self._life.failed(self._clock.seconds() + self.settings.retry)

@@ -96,7 +96,6 @@ class ScgiClientProtocol(Protocol):
         self,
         request: ScgiRequest,
         receiver: IResponseReceiver,
-        *,
         wheel: DeadlineWheel,
         clock: IReactorTime,
         timeout: float,
@@ -106,7 +105,10 @@ class ScgiClientProtocol(Protocol):
         self._wheel = wheel
         self._seconds = clock.seconds
         self._timeout = timeout
-        self._parser = ResponseParser(body_expected=not request.head_only)
+        # Keywords for a constructor cost as much as it does itself, and few requests are HEAD.
+        self._parser = (
+            ResponseParser(body_expected=False) if request.head_only else ResponseParser()
+        )
         self._uploading = False
         self._receive_paused = False
         self._lost = False
@@ -267,12 +269,13 @@ class ScgiClientProtocol(Protocol):
         """Tell the receiver; False if the exchange has ended with that."""
         receiver = self._receiver
         for event in events:
-            if type(event) is bytes:
+            kind = type(event)
+            if kind is bytes:
                 receiver.body_received(event)
-            elif type(event) is ResponseHead:
+            elif kind is ResponseHead:
                 self.phase = _BODY
                 receiver.head_received(event)
-            elif type(event) is End:
+            elif kind is End:
                 self._close()
                 receiver.response_complete()
                 return False

@@ -7,7 +7,7 @@ has one call, for the first tick that somebody waits for.
 
 from __future__ import annotations
 
-from math import inf
+from math import floor, inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -68,7 +68,7 @@ class DeadlineWheel:
         if deadline == inf:
             self.forget(item)
             return
-        tick = int(deadline * self._rate) + 1
+        tick = floor(deadline * self._rate) + 1
         if tick <= self._turned:
             tick = self._turned + 1
         ticks = self._ticks
@@ -76,11 +76,10 @@ class DeadlineWheel:
             if ticks[item] <= tick:
                 return
             self.forget(item)
-        bucket = self._buckets.get(tick)
-        if bucket is None:
+        try:
+            self._buckets[tick].add(item)
+        except KeyError:
             self._buckets[tick] = {item}
-        else:
-            bucket.add(item)
         ticks[item] = tick
         if tick < self._due:
             self._set_timer(tick)

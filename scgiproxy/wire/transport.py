@@ -64,7 +64,6 @@ class BackendConnection(Connection):
     reactor: Any
     socket: Any
     protocol: Any
-    logstr = "backend"
     # Sockets are closed on exec, so close() alone ends the connection.
     _shouldShutdown = False
     _tempDataLen = 0
@@ -90,6 +89,10 @@ class BackendConnection(Connection):
         # It is open, all that was written has been sent, it is being read, and has no producer.
         # Once False, it stays so.
         self._usual = True
+
+    def logPrefix(self) -> str:
+        """The word for the log."""
+        return "backend"
 
     def getPeer(self) -> SocketAddress:
         """The address that was dialled."""
