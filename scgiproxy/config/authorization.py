@@ -7,6 +7,7 @@ request are merged (see `config.merge`).
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 
 from scgiproxy.config.arguments import as_bytes, choice, flag, text
@@ -138,6 +139,10 @@ def _read_auth_type(_: Place, words: list[str]) -> str | None:
 def _read_user_file(place: Place, words: list[str]) -> str:
     path = place.resolve(words[0])
     try:
+        # Before it is opened: a pipe would wait for ever.
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"cannot read {str(path)!r}: it is not a regular file")
         with path.open("rb"):
             pass
     except OSError as error:

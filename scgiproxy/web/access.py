@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import stat
 from base64 import b64decode
 from binascii import Error as BadBase64
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,14 @@ class Authenticators:
         """Fires with True if the pair is right. Fails with GatewayError if the file cannot be read
         (any more)."""
         try:
-            changed = os.stat(auth.user_file).st_mtime_ns  # noqa: PTH116
+            status = os.stat(auth.user_file)  # noqa: PTH116
         except OSError as error:
             raise GatewayError(f"AuthUserFile {auth.user_file}: {error.strerror}") from error
-        text = b"\0".join((user, password, os.fsencode(auth.user_file), b"%d" % changed))
+        # A thread that opens a pipe would wait for ever, and hold up the end of the process.
+        if not stat.S_ISREG(status.st_mode):
+            raise GatewayError(f"AuthUserFile {auth.user_file}: it is not a regular file")
+        mark = b"%d" % status.st_mtime_ns
+        text = b"\0".join((user, password, os.fsencode(auth.user_file), mark))
         digest = hmac.digest(self._key, text, hashlib.sha256)
         now = self._reactor.seconds()
         if self._right.get(digest, 0.0) > now:
@@ -69,14 +74,25 @@ class Authenticators:
             self._right[digest] = self._reactor.seconds() + REMEMBERED
         return right
 
-    def _check(self, path: str, user: bytes, password: bytes) -> bool:
-        """In a thread."""
+    def _load(self, path: str) -> HtpasswdFile:
+        """In a thread. Raises GatewayError."""
+        # Taken out while it is read: a file that failed to load would count as loaded.
+        file = self._files.pop(path, None)
         try:
-            file = self._files.get(path)
             if file is None:
-                file = self._files[path] = HtpasswdFile(path)
+                file = HtpasswdFile(path)
             else:
                 file.load_if_changed()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise GatewayError(f"AuthUserFile {path}: {reason}") from error
+        self._files[path] = file
+        return file
+
+    def _check(self, path: str, user: bytes, password: bytes) -> bool:
+        """In a thread."""
+        file = self._load(path)
+        try:
             right = file.check_password(user, password)
             if right is None:
                 # A name that is not there must not answer faster than a wrong password.
@@ -84,7 +100,7 @@ class Authenticators:
                 if names:
                     file.check_password(names[0], password)
             return bool(right)
-        except (OSError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             self.log.warn("AuthUserFile {path}: {error}", path=path, error=error)
             return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,13 @@ def test_a_user_file_below_server_root(tmp_path: Path) -> None:
 def test_a_user_file_that_is_a_folder(tmp_path: Path) -> None:
     (error,) = errors_of(_inside(f"AuthUserFile {tmp_path}"))
     assert "cannot read" in error
+
+
+def test_a_user_file_that_is_a_pipe(tmp_path: Path) -> None:
+    """It is not opened, since that might never end."""
+    os.mkfifo(tmp_path / "pipe")
+    (error,) = errors_of(_inside(f"AuthUserFile {tmp_path}/pipe"))
+    assert error.endswith(f"cannot read '{tmp_path}/pipe': it is not a regular file")
 
 
 def test_host_names_are_not_looked_up() -> None:

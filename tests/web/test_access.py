@@ -282,9 +282,34 @@ def test_missing_file_is_500(users: Path) -> None:
     assert guarded.status("ada", "engine") == 500
 
 
-def test_malformed_file_lets_nobody_in(users: Path) -> None:
+def test_malformed_file_is_500_until_it_is_mended(users: Path) -> None:
+    """Also for the second who asks, and when it has been well-formed before."""
+    text = users.read_text()
+    guarded = Guarded(users)
+    assert guarded.status("ada", "engine") == 200
     users.write_text("no colon here\n")
-    assert Guarded(users).status("ada", "engine") == 401
+    os.utime(users, (1, 1))
+    assert guarded.status("ada", "engine") == 500
+    assert guarded.status("ada", "engine") == 500
+    users.write_text(text)
+    os.utime(users, (2, 2))
+    assert guarded.status("ada", "engine") == 200
+
+
+def test_file_without_permission_is_500(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("scgiproxy.web.access.HtpasswdFile", refuse)
+    assert Guarded(users).status("ada", "engine") == 500
+
+
+def test_pipe_in_place_of_the_file_is_not_opened(users: Path) -> None:
+    """It would keep a thread waiting, and the process from ending."""
+    guarded = Guarded(users)
+    users.unlink()
+    os.mkfifo(users)
+    assert guarded.status("ada", "engine") == 500
 
 
 def test_no_authentication_set_up_is_500() -> None:
