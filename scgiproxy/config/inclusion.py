@@ -23,15 +23,18 @@ def find_files(pattern: Path) -> list[Path]:
         matches = [Path(match) for match in sorted(glob.glob(text))]  # noqa: PTH207
     else:
         matches = [pattern] if pattern.exists() else []
-    return [path for match in matches for path in _below(match, 0)]
+    return [path for match in matches for path in _below(match, ())]
 
 
-def _below(path: Path, depth: int) -> list[Path]:
+def _below(path: Path, outer: tuple[Path, ...]) -> list[Path]:
+    """`outer` are the folders around it, links resolved: a link to one of them has no end."""
     if not path.is_dir():
         return [path]
-    if depth >= MAX_DEPTH:
+    real = path.resolve()
+    if real in outer or len(outer) >= MAX_DEPTH:
         return []
-    return [found for entry in sorted(path.iterdir()) for found in _below(entry, depth + 1)]
+    inside = (*outer, real)
+    return [found for entry in sorted(path.iterdir()) for found in _below(entry, inside)]
 
 
 def read_text_file(path: Path) -> str:

@@ -113,7 +113,8 @@ class _Loading:
             nodes,
             Place(Context.SERVER, self._draft, main, main.base, self._start, self._apply_all),
         )
-        if not self._draft.listeners and "listen" not in self._draft.failed:
+        is_unread = not nodes and self.problems.error_count > 0
+        if not self._draft.listeners and "listen" not in self._draft.failed and not is_unread:
             self.problems.error(
                 self._start, "no Listen: expected at least one, such as Listen 127.0.0.1:8080"
             )

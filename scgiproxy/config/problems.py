@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from scgiproxy.config.model import Position
 from scgiproxy.errors import ConfigError, Problem
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Problems:
@@ -49,7 +52,9 @@ class Problems:
 
     def _add(self, position: Position, message: str, is_error: bool) -> None:
         self.enter_file(position.file)
-        problem = Problem(position.file, position.line, message, is_error)
+        # What a file has in it must not steer the terminal that shows it.
+        shown = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+        problem = Problem(position.file, position.line, shown, is_error)
         if problem not in self._found:
             self._found[problem] = None
             self.error_count += is_error

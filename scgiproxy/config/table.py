@@ -126,7 +126,8 @@ class Directive:
         elif least == most:
             wanted = _plural(least)
         else:
-            wanted = f"{least} to {_plural(most)}"
+            between = "or" if most == least + 1 else "to"
+            wanted = f"{least} {between} {most} arguments"
         expected = f" ({self.syntax})" if self.syntax else ""
         raise ValueError(f"takes {wanted}{expected}; {given} given")
 

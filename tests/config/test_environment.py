@@ -30,7 +30,7 @@ def test_what_does_nothing(line: str, message: str) -> None:
     ("line", "message"),
     [
         ('SetEnv "" x', "expected the name of a variable, got ''"),
-        ("SetEnv A b # comment", "takes 1 to two arguments (NAME [VALUE]); 4 given"),
+        ("SetEnv A b # comment", "takes 1 or 2 arguments (NAME [VALUE]); 4 given"),
         ("SetEnvIf ^A( . B", "'^A(' is no expression for header names"),
     ],
 )

@@ -15,6 +15,13 @@ from scgiproxy.errors import ConfigError
 from tests.config.loading import errors_of, load, notes_of, problems_of, write
 
 
+def test_a_file_that_cannot_be_read_is_all_there_is_to_tell(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_file(tmp_path / "gone.conf")
+    (problem,) = caught.value.problems
+    assert problem.message == f"cannot read {tmp_path}/gone.conf: No such file or directory"
+
+
 def test_all_errors_at_once() -> None:
     """In the order of their lines; none hides the next ones."""
     text = """
@@ -46,7 +53,7 @@ def test_all_errors_at_once() -> None:
             "f:6: ProxyPass: the path is the section's; expected URL or !, and then key=value,"
             " nocanon or noquery, got '/b'"
         ),
-        "f:7: SetEnv: takes 1 to two arguments (NAME [VALUE]); 0 given",
+        "f:7: SetEnv: takes 1 or 2 arguments (NAME [VALUE]); 0 given",
         "f:9: unknown directive <Locations>; did you mean Location?",
         "f:13: Timeout: takes one argument (SECONDS[ms|s|min|h]); 2 given",
         "f:14: RewriteRule: a directive of mod_rewrite that is not supported here",

@@ -20,6 +20,14 @@ def test_order_and_repetition() -> None:
     assert [problem.message for problem in problems.notes()] == ["one", "two", "three"]
 
 
+def test_control_characters_are_shown_as_escapes() -> None:
+    """A file that is no configuration must not steer the terminal."""
+    problems = Problems()
+    problems.warn(Position("f", 1), "unknown directive \x1b[2J\x9b\nm ü")
+    (problem,) = problems.notes()
+    assert problem.message == r"unknown directive \x1b[2J\x9b\x0am ü"
+
+
 def test_an_error_makes_all_of_them_raise() -> None:
     problems = Problems()
     problems.warn(Position("f", 2), "warning")

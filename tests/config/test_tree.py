@@ -267,6 +267,18 @@ def test_wrong_inclusions(tmp_path: Path, line: str, message: str) -> None:
     assert _problems(reader) == ["1: " + message.format(tmp_path)]
 
 
+def test_a_folder_with_links_to_itself(tmp_path: Path) -> None:
+    """Each file is read once, not once for every way around."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    write(folder, "a.conf", "A")
+    for name in ("one", "two"):
+        (folder / name).symlink_to("../d")
+    reader = _reader(tmp_path)
+    assert _shape(reader.read_text("Include d", "f")) == ["A"]
+    assert _problems(reader) == []
+
+
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     reader = _reader(tmp_path)
     reader.read_text(f"IncludeOptional {'x' * 5000}", "f")

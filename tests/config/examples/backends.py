@@ -178,7 +178,7 @@ EXAMPLES: dict[str, Example] = {
         "ProxyPassReverseCookieDomain a b",
         (CookieRule(b"a", b"b"),),
         "ProxyPassReverseCookieDomain a",
-        "takes 2 to three arguments (INTERNAL EXTERNAL); 1 given",
+        "takes 2 or 3 arguments (INTERNAL EXTERNAL); 1 given",
         "ProxyPassReverseCookieDomain c d",
         (CookieRule(b"a", b"b"), CookieRule(b"c", b"d")),
     ),
