@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -166,6 +167,9 @@ def _endpoint(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
 
 def _reason(failure: Failure) -> str:
     error = failure.value
+    if isinstance(error, OSError) and error.strerror:  # the lock beside a UNIX socket
+        path = os.fsdecode(error.filename2 or error.filename or "")
+        return f"cannot listen: {path}: {error.strerror}" if path else error.strerror
     if not isinstance(error, CannotListenError):
         return f"cannot listen: {failure.getErrorMessage()}"
     reason = getattr(error.socketError, "strerror", None) or str(error.socketError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,18 @@ def test_an_endpoint_that_takes_its_time(
     slow.answer.errback(CannotListenError("192.0.2.1", 80, OSError(1, "Not permitted")))
     (event,) = logged_errors.flush()
     assert str(event["problem"]) == "f:1: Listen: cannot listen on 192.0.2.1:80: Not permitted"
+
+
+def test_a_unix_socket_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """The reason names the file, not how Twisted's lock was to be made."""
+    from twisted.internet import reactor
+
+    made, _ = service(reactor, f"unix:{tmp_path}/gone/gateway.sock")
+    with pytest.raises(ConfigError) as raised:
+        made.startService()
+    (problem,) = raised.value.problems
+    path = f"{tmp_path}/gone/gateway.sock.lock"
+    assert problem.message == f"Listen: cannot listen: {path}: No such file or directory"
 
 
 class BadPort:
