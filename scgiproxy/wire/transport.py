@@ -64,8 +64,6 @@ class BackendConnection(Connection):
     reactor: Any
     socket: Any
     protocol: Any
-    # Sockets are closed on exec, so close() alone ends the connection.
-    _shouldShutdown = False
     _tempDataLen = 0
     _paused = False
     _undelayed = False
@@ -252,6 +250,7 @@ class BackendConnection(Connection):
         self.connected = 0
         self.disconnected = 1
         self.reactor.removeReader(self)
+        # Without shutdown(): sockets are closed on exec, so nobody else has this one.
         self.socket.close()
         protocol = self.protocol
         # Without a cycle no garbage collector is needed to free the two.
