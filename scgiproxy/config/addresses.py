@@ -6,6 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 
 from scgiproxy.config.model import HostAddress, Listener, Position
+from scgiproxy.config.problems import suggest
 
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:")
 _HOST_AND_PORT = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*):([0-9]+)")
@@ -33,6 +34,9 @@ def parse_listen(word: str, position: Position) -> Listener:
             raise ValueError(f"nothing follows the colon of {word!r}; expected {LISTEN_FORMS}")
         return Listener(position, endpoint=word)
     if named is not None:
+        near = "" if "." in named[1] else suggest(named[1], _ENDPOINT_NAMES)
+        if near:
+            raise ValueError(f"{named[1]!r} is no kind of endpoint{near}; expected {LISTEN_FORMS}")
         return Listener(position, named[1], _port(named[2]))
     if ":" not in word and not word.isdigit():
         raise ValueError(f"no port in {word!r}; expected {LISTEN_FORMS}")

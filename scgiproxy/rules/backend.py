@@ -13,7 +13,7 @@ class BackendSettings:
     """
 
     timeout: float | None = None
-    """Longest wait for one read or write (inactivity, not the whole exchange)."""
+    """Longest wait for one write, for the whole response head, for one piece of the body."""
     connect_timeout: float | None = None
     retry: float = 60.0
     """How long a failed balancer member is left alone."""

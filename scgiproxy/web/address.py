@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -37,3 +38,17 @@ class ConnectionEnd:
 
     def __repr__(self) -> str:
         return f"{self.host.decode()}:{self.port.decode()}" if self.host else "unix socket"
+
+
+def peer_has_left(transport: Any) -> bool:
+    """True if the other end has closed or reset a connection that is not being read.
+
+    The reactor tells that to readers only. False where it cannot be known: no descriptor (TLS,
+    in memory), or a system without POLLRDHUP.
+    """
+    fileno = getattr(transport, "fileno", None)
+    if fileno is None or not hasattr(select, "POLLRDHUP"):
+        return False
+    poller = select.poll()
+    poller.register(fileno(), select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    return bool(poller.poll(0))

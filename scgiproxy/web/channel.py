@@ -23,7 +23,7 @@ from scgiproxy.errors import ClientError, RequestTimeout
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import BodyKind, RequestFraming
-from scgiproxy.web.address import ConnectionEnd
+from scgiproxy.web.address import ConnectionEnd, peer_has_left
 from scgiproxy.web.reader import RequestReader
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ MOST_WAITING = 256
 
 MOST_AHEAD = 1 << 16
 """Bytes that are read while requests wait. It is read that far so that a client is seen leaving."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a client has left whose connection is not being read."""
 
 _NO_BODY = RequestFraming(BodyKind.NONE, 0, False, False)
 
@@ -296,6 +299,8 @@ class HttpChannel(Protocol):
             return
         if not self._pauses:
             self.transport.pauseProducing()
+            if not self._send_blocked:
+                self._extend(LOOK_EVERY)
         self._pauses.add(reason)
 
     def resume(self, reason: Pause) -> None:
@@ -367,6 +372,11 @@ class HttpChannel(Protocol):
         elif self._receiving is not None and not self._pauses and self._receiving.body_due:
             self._wait(timeout)
             self._refuse(RequestTimeout(f"no body bytes for {timeout:g} s"))
+        elif self._active is not None and self._pauses:
+            if peer_has_left(self.transport):
+                self.abort()
+            else:
+                self._wait(LOOK_EVERY)
         elif self._active is not None:
             # Waiting is the exchange's affair: it has deadlines of its own.
             self._wait(timeout)

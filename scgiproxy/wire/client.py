@@ -6,7 +6,8 @@
     factory = ScgiClientFactory(ScgiRequest(block, body), receiver, wheel=wheel, clock=reactor)
     reactor.connectUNIX("/run/app.sock", factory)
 
-Deadlines are of inactivity: `timeout` seconds for each wait on the backend. Waiting for somebody
+Deadlines: `timeout` seconds for each wait on the backend to take more of the request, for its whole
+response head, and for each further piece of the body. Waiting for somebody
 else (a slow upload, a client that does not read) does not count against the backend.
 """
 
@@ -242,7 +243,8 @@ class ScgiClientProtocol(Protocol):
             self._fail(error)
             return
         if self._tell(events):
-            if self.deadline != inf:
+            # A head must be whole in time: its bytes one by one do not count as progress.
+            if self.phase is _BODY and self.deadline != inf:
                 self.deadline = self._seconds() + self._timeout
             self._receiver.pieces_received()
 

@@ -30,6 +30,11 @@ def test_listen(word: str, address: str, port: int) -> None:
     assert parse_listen(word, HERE) == Listener(HERE, address, port)
 
 
+def test_listen_misspelled_endpoint() -> None:
+    with pytest.raises(ValueError, match="'tcpp' is no kind of endpoint; did you mean tcp?"):
+        parse_listen("tcpp:80", HERE)
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -77,6 +77,25 @@ def test_while_its_chunked_upload_is_spooled(
     assert not backend.told
 
 
+def test_while_the_backend_does_not_read_its_upload(
+    gateway: Gateway, backend: ScriptedBackend, leave: Leave
+) -> None:
+    """The client is not read either then, so that it takes a look to see it go."""
+    gate = Event()
+    backend.play((Wait(gate), ReadHead(), ReadBody()))
+    before = len(list(Path(f"/proc/{gateway.pid}/fd").iterdir()))
+    with Connection(gateway.http) as connection:
+        connection.send(b"POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: 30000000\r\n\r\n")
+        # More than the gateway holds, less than fills the window: behind that no FIN arrives.
+        connection.send(bytes(300_000))
+        leave(connection)
+    wait_until(
+        lambda: len(list(Path(f"/proc/{gateway.pid}/fd").iterdir())) == before,
+        "both connections are closed",
+    )
+    gate.set()
+
+
 def test_while_the_backend_reads_its_spooled_upload(
     gateway: Gateway, backend: ScriptedBackend, leave: Leave
 ) -> None:

@@ -19,12 +19,22 @@ def test_no_head_in_time() -> None:
 
 def test_timeout_is_of_inactivity() -> None:
     exchange = connect(timeout=10.0)
-    for piece in (b"Sta", b"tus: 200\r\n", b"\r\n", b"1", b"2"):
+    for piece in (b"Status: 200\r\n\r\n", b"1", b"2"):
         exchange.advance(8)
         exchange.answer(piece)
     exchange.advance(8)
     exchange.close()
     assert exchange.complete().body == b"12"
+
+
+def test_a_head_in_drips_is_not_in_time() -> None:
+    """Its bytes are no progress: somebody could send them for ever."""
+    exchange = connect(timeout=10.0)
+    for piece in (b"S", b"t"):
+        exchange.advance(4)
+        exchange.answer(piece)
+    exchange.advance(4)
+    assert "no complete response head within 10 s" in exchange.failed(HeadTimeout)
 
 
 def test_body_that_stops() -> None:
