@@ -31,7 +31,7 @@ def test_listen(word: str, address: str, port: int) -> None:
 
 
 def test_listen_misspelled_endpoint() -> None:
-    with pytest.raises(ValueError, match="'tcpp' is no kind of endpoint; did you mean tcp?"):
+    with pytest.raises(ValueError, match="'tcpp' is no kind of endpoint; did you mean tcp"):
         parse_listen("tcpp:80", HERE)
 
 

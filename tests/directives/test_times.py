@@ -123,19 +123,32 @@ def test_slow_backend_of_an_inherited_mount(configured: Configured) -> None:
 
 @behaviour("timeout=")
 def test_timeout_is_of_each_wait(configured: Configured) -> None:
-    """A backend that says a little each time may take for ever; one that stops is given up."""
+    """A body that comes a little each time may take for ever; one that stops is given up."""
     gateway = configured("ProxyPass / scgi://127.0.0.1/ timeout=2")
     client = gateway.send("/")
     end = gateway.accept()
+    end.answer(b"X-Slow: yes\r\n\r\n")
     for _ in range(5):
         gateway.advance(1.5)
-        end.answer(b"X-Slow: yes\r\n")
-    end.answer(b"\r\nbody")
+        end.answer(b"body")
     gateway.advance(1.5)
     assert client.closed is None
     gateway.advance(3)
     assert client.closed == "aborted"
     assert not client.answers[0].whole
+
+
+@behaviour("timeout=")
+def test_timeout_is_of_the_whole_head(configured: Configured) -> None:
+    """A head in drips is not in time, though there is progress."""
+    gateway = configured("ProxyPass / scgi://127.0.0.1/ timeout=2")
+    client = gateway.send("/")
+    end = gateway.accept()
+    for _ in range(2):
+        gateway.advance(1)
+        end.answer(b"X-Slow: yes\r\n")
+    gateway.advance(0.5)
+    assert client.answers[0].status == 504
 
 
 @behaviour("connectiontimeout=", "timeout=", "ProxyTimeout")
