@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -64,11 +65,14 @@ class Demo:
         }
 
     def wait(self, condition: Callable[[], T], what: str) -> T:
-        return WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda _: condition(), what)
+        # An element can be of the page that is just being left.
+        waiting = WebDriverWait(self.driver, PATIENCE, 0.05, (StaleElementReferenceException,))
+        return waiting.until(lambda _: condition(), what)
 
     def go(self, name: str) -> None:
         """Click a link of the navigation."""
         self.driver.find_element(By.CSS_SELECTOR, "nav").find_element(By.LINK_TEXT, name).click()
+        self.wait(lambda: self.path == name.lower() and self.title, name)
 
     def click_to(self, selector: str, title: str) -> None:
         """Click, and wait for the page of that title."""
