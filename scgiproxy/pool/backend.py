@@ -9,6 +9,7 @@ from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IReactorTime
 
 from scgiproxy.errors import BackendError
+from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address
 from scgiproxy.rules.backend import BackendSettings
 
@@ -21,12 +22,17 @@ class Condition(Enum):
     """Failed, and left alone until its retry time."""
     PROBATION = "probation"
     """The retry time has come, and one request is finding out."""
+    RECOVERING = "recovering"
+    """Used again before its retry time (``forcerecovery``); it has not answered yet."""
 
 
 # Looking a member up in its class costs more than the comparison.
 _UP: Final = Condition.UP
 _DOWN: Final = Condition.DOWN
 _PROBATION: Final = Condition.PROBATION
+_RECOVERING: Final = Condition.RECOVERING
+
+_log = Logger()
 
 
 class Backend:
@@ -34,8 +40,12 @@ class Backend:
 
     - `label`: the URL as the user knows it.
     - `clock`: where the time of failures comes from.
-    - `member`: whether it belongs to a balancer. A backend that stands alone is never put in
-      error: with nobody else to ask, each request tries again (as in Apache, status ``I``).
+    - `balancer`: the name of the balancer that it is a `member` of, None if it stands alone. Then
+      it is never put in error: with nobody else to ask, each request tries again (as in Apache,
+      status ``I``).
+
+    A member that goes into error is logged once (warn), and once when it is up again (info): when
+    it has answered, not when it is merely tried again. Failures in between are logged at debug.
 
     Counters: `in_flight` (requests that hold a connection or are getting one), `elected` (times
     it was chosen), `errors` (faults), `bytes_sent`, `bytes_received`. `load` and `factor` belong
@@ -50,13 +60,14 @@ class Backend:
         settings: BackendSettings,
         *,
         clock: IReactorTime,
-        member: bool = False,
+        balancer: str | None = None,
     ) -> None:
         self.label = label
         self.address = address
         self.path = path
         self.settings = settings
-        self.member = member
+        self.balancer = balancer
+        self.member = balancer is not None
         self.disabled = settings.disabled
         self.limit = settings.max_connections
         self.factor = round(settings.load_factor * 100)
@@ -67,6 +78,7 @@ class Backend:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.condition = _UP
+        self.down_since = 0.0
         self.down_until = 0.0
         self._clock = clock
         self._life = _life(self)
@@ -85,19 +97,21 @@ class Backend:
         )
 
     def usable(self, now: float) -> bool:
-        """Whether a request may go there: up, or due for its probing request."""
+        """Whether a request may go there: up, recovering, or due for its probing request."""
         if self.disabled:
             return False
         if self.condition is _UP:
             return True
-        return self.condition is _DOWN and now >= self.down_until
+        if self.condition is _DOWN:
+            return now >= self.down_until
+        return self.condition is _RECOVERING
 
     def full(self) -> bool:
         """Whether all of its `max` connections are taken."""
         return self.limit is not None and self.in_flight >= self.limit
 
     def take(self) -> bool:
-        """Take one connection's place. True if this is the request that probes a failed member."""
+        """Take one connection's place. True if the request finds out about a failed member."""
         self.in_flight += 1
         self.elected += 1
         if self.condition is _UP:
@@ -115,14 +129,14 @@ class Backend:
         if fault is not None and isinstance(fault, BackendError) and fault.counts:
             self.errors += 1
             if self.member:
-                self._life.failed(self._clock.seconds() + self.settings.retry)
+                self._life.failed(fault, self._clock.seconds())
         elif probing and self.condition is _PROBATION:
             self._life.unproved()
 
     def answered(self) -> None:
-        """A response head has come: that ends a probation."""
+        """A response head has come: that ends a probation or a recovery."""
         if self.condition is not _UP:
-            self._life.answered()
+            self._life.answered(self._clock.seconds())
 
     def recover(self) -> None:
         """Use it again at once, whatever happened (``forcerecovery``)."""
@@ -133,11 +147,11 @@ class Backend:
 class _Life(Protocol):
     """What happens to a member."""
 
-    def failed(self, until: float) -> None: ...
+    def failed(self, fault: BackendError, now: float) -> None: ...
 
     def probed(self) -> None: ...
 
-    def answered(self) -> None: ...
+    def answered(self, now: float) -> None: ...
 
     def unproved(self) -> None: ...
 
@@ -148,14 +162,41 @@ _builder = TypeMachineBuilder(_Life, Backend)
 _up = _builder.state("up")
 _down = _builder.state("down")
 _probation = _builder.state("probation")
+_recovering = _builder.state("recovering")
 
 
 @_up.upon(_Life.failed).to(_down)
+def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
+    backend.down_since = now
+    _leave_alone(backend, now)
+    _log.warn(
+        "{log_key}: {label} of balancer://{balancer} is in error, and tried again after"
+        " {retry:g} s: {fault}",
+        log_key=fault.log_key,
+        label=backend.label,
+        balancer=backend.balancer,
+        retry=backend.settings.retry,
+        fault=str(fault),
+    )
+
+
 @_down.upon(_Life.failed).to(_down)
 @_probation.upon(_Life.failed).to(_down)
-def _leave_alone(_: _Life, backend: Backend, until: float) -> None:
+@_recovering.upon(_Life.failed).to(_down)
+def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
+    _leave_alone(backend, now)
+    _log.debug(
+        "{log_key}: {label} of balancer://{balancer} is still in error: {fault}",
+        log_key=fault.log_key,
+        label=backend.label,
+        balancer=backend.balancer,
+        fault=str(fault),
+    )
+
+
+def _leave_alone(backend: Backend, now: float) -> None:
     backend.condition = _DOWN
-    backend.down_until = until
+    backend.down_until = now + backend.settings.retry
 
 
 @_down.upon(_Life.probed).to(_probation)
@@ -169,13 +210,28 @@ def _leave_to_next(_: _Life, backend: Backend) -> None:
 
 
 @_probation.upon(_Life.answered).to(_up)
-@_down.upon(_Life.recovered).to(_up)
-@_probation.upon(_Life.recovered).to(_up)
-def _use(_: _Life, backend: Backend) -> None:
+@_recovering.upon(_Life.answered).to(_up)
+def _use(_: _Life, backend: Backend, now: float) -> None:
     backend.condition = _UP
+    _log.info(
+        "backend.up: {label} of balancer://{balancer} is up again; it was in error for"
+        " {seconds:.0f} s",
+        label=backend.label,
+        balancer=backend.balancer,
+        seconds=now - backend.down_since,
+    )
+
+
+@_down.upon(_Life.recovered).to(_recovering)
+@_probation.upon(_Life.recovered).to(_recovering)
+def _try_again(_: _Life, backend: Backend) -> None:
+    backend.condition = _RECOVERING
 
 
 # A request from before the failure: that it is answered does not say that new ones would be.
 _down.upon(_Life.answered).loop().returns(None)
+# All requests that go to it find out.
+_recovering.upon(_Life.probed).loop().returns(None)
+_recovering.upon(_Life.recovered).loop().returns(None)
 
 _life = _builder.build()

@@ -168,14 +168,14 @@ class GatewayParts:
             found = self._single[mount, timeout] = self._new_pool(target.label, [backend], timeout)
         return found
 
-    def _balancer(self, name: str, timeout: float) -> Pool:
-        found = self._balancers.get(name)
+    def _balancer(self, key: str, timeout: float) -> Pool:
+        found = self._balancers.get(key)
         if found is None:
-            balancer = self.config.balancers[name]
-            found = self._balancers[name] = self._new_pool(
-                name,
+            balancer = self.config.balancers[key]
+            found = self._balancers[key] = self._new_pool(
+                balancer.name,
                 [
-                    self._backend(member.url, member.settings, member=True)
+                    self._backend(member.url, member.settings, balancer=balancer.name)
                     for member in balancer.members
                 ],
                 timeout,
@@ -189,11 +189,11 @@ class GatewayParts:
         return found
 
     def _backend(
-        self, url: BackendUrl, settings: BackendSettings, *, member: bool = False
+        self, url: BackendUrl, settings: BackendSettings, *, balancer: str | None = None
     ) -> Backend:
         assert url.address is not None
         return Backend(
-            url.label, url.address, url.path, settings, clock=self.reactor, member=member
+            url.label, url.address, url.path, settings, clock=self.reactor, balancer=balancer
         )
 
     def _new_pool(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from scgiproxy.config.workers import BALANCER_PARAMETERS
@@ -175,6 +178,57 @@ def test_variables(configured: Configured) -> None:
     assert first.variables["BALANCER_WORKER_ROUTE"] == "one"
     assert second.variables["BALANCER_WORKER_ROUTE"] == ""
     assert first["x-member"] == f"scgi://{A}"
+
+
+@behaviour("BalancerMember", "ErrorLog", "VirtualHost")
+def test_a_name_is_shown_as_it_is_written(configured: Configured, tmp_path: Path) -> None:
+    """To backends and in the log, also where several hosts have balancers of that name."""
+    log = tmp_path / "log"
+    hosts = [
+        f"""
+        <VirtualHost *>
+          ServerName {name}.example
+          ProxyPass / balancer://cluster/
+          BalancerMember balancer://cluster scgi://{where}
+        </VirtualHost>
+        """
+        for name, where in (("one", A), ("two", B))
+    ]
+    gateway = configured(f"ErrorLog {log}\n" + "".join(hosts))
+    for name in ("one", "two"):
+        variables = gateway.ask(host=f"{name}.example").variables
+        assert variables["BALANCER_NAME"] == "balancer://cluster"
+    gateway.down = {B}
+    assert gateway.ask(host="two.example").status == 503
+    in_error, unavailable = log.read_text().splitlines()
+    assert f"scgi://{B} of balancer://cluster is in error" in in_error
+    assert "no member of balancer://cluster could be used" in unavailable
+
+
+@behaviour("BalancerMember", "retry=", "LogLevel")
+@pytest.mark.parametrize(("level", "lines"), [("warn", 1), ("info", 2)])
+def test_log(configured: Configured, tmp_path: Path, level: str, lines: int) -> None:
+    """A member in error is told once, and once that it is up again, although all is answered."""
+    log = tmp_path / "log"
+    gateway = configured(f"ErrorLog {log}\nLogLevel {level}\n" + balancer("retry=5", "retry=1min"))
+    gateway.down = {A}
+    assert turns(gateway, 4) == "(ab)bbb"
+    gateway.advance(5.5)
+    assert "(ab)" in turns(gateway, 2)
+    gateway.down = set()
+    gateway.advance(5.5)
+    assert "a" in turns(gateway, 4)
+    told = log.read_text().splitlines()
+    assert len(told) == lines
+    assert (
+        f"[pool.backend:warn] [pid {os.getpid()}] backend.connect: scgi://{A} of balancer://cluster"
+        f" is in error, and tried again after 5 s: nobody listens on {A}" in told[0]
+    )
+    if lines > 1:
+        assert "[pool.backend:info]" in told[1]
+        assert told[1].endswith(
+            f"backend.up: scgi://{A} of balancer://cluster is up again; it was in error for 11 s"
+        )
 
 
 @behaviour("max=", "acquire=")

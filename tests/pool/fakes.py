@@ -113,7 +113,7 @@ class Scene:
                 b"/",
                 one,
                 clock=self.clock,
-                member=balanced,
+                balancer="app" if balanced else None,
             )
             for index, (name, one) in enumerate(zip("abcdefgh", settings, strict=False))
         ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent
 
 from scgiproxy.errors import (
     BackendBusy,
@@ -16,6 +19,7 @@ from scgiproxy.errors import (
     OutOfSockets,
     QueueTimeout,
 )
+from scgiproxy.log.events import gateway_events
 from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool.backend import Backend, Condition
 from scgiproxy.rules.backend import BackendSettings
@@ -26,14 +30,14 @@ def clock() -> Clock:
     return Clock()
 
 
-def backend(clock: Clock, *, member: bool = True, **settings: object) -> Backend:
+def backend(clock: Clock, *, balancer: str | None = "app", **settings: object) -> Backend:
     return Backend(
         "scgi://h:1",
         TcpAddress("h", 1),
         b"/",
         BackendSettings(**settings),  # type: ignore[arg-type]
         clock=clock,
-        member=member,
+        balancer=balancer,
     )
 
 
@@ -71,7 +75,7 @@ def test_what_is_not_the_backends_fault_does_not(clock: Clock, reason: Exception
 
 
 def test_a_backend_that_stands_alone_is_never_in_error(clock: Clock) -> None:
-    one = backend(clock, member=False)
+    one = backend(clock, balancer=None)
     request(one, ConnectFailed("x"))
     assert one.usable(clock.seconds())
     assert one.errors == 1
@@ -124,11 +128,43 @@ def test_an_old_request_neither_ends_the_wait_nor_the_probe(clock: Clock) -> Non
 
 
 def test_recovery_by_force(clock: Clock) -> None:
+    """It takes every request at once, and is up when one of them is answered."""
     one = backend(clock)
     request(one, ConnectFailed("x"))
     one.recover()
     assert one.usable(clock.seconds())
+    assert one.take() is True
     one.recover()
+    assert one.usable(clock.seconds())
+    assert one.take() is True
+    one.give_back(None, probing=True)
+    assert one.condition is Condition.RECOVERING
+    one.answered()
+    assert one.condition is Condition.UP
+    one.recover()
+    assert one.condition is Condition.UP
+    assert one.take() is False
+
+
+def test_recovery_by_force_fails(clock: Clock) -> None:
+    one = backend(clock, retry=10.0)
+    request(one, ConnectFailed("x"))
+    one.recover()
+    clock.advance(5)
+    request(one, ConnectFailed("x"))
+    assert one.condition is Condition.DOWN
+    assert not one.usable(14.9)
+    assert one.usable(15)
+
+
+def test_recovery_by_force_during_a_probe(clock: Clock) -> None:
+    one = backend(clock, retry=0.0)
+    request(one, ConnectFailed("x"))
+    assert one.take() is True
+    assert not one.usable(clock.seconds())
+    one.recover()
+    assert one.usable(clock.seconds())
+    one.answered()
     assert one.condition is Condition.UP
 
 
@@ -161,3 +197,97 @@ def test_repr_shows_the_state(clock: Clock) -> None:
     one.take()
     assert "probation, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
     assert "up, disabled, 0 in flight" in repr(backend(clock, disabled=True))
+
+
+# -- what the log says -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """The log's lines: the level, and the message."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> bool:
+        lines.append(f"{event['log_level'].name}: {formatEvent(event)}")
+        return False
+
+    gateway_events.add(observe)
+    yield lines
+    gateway_events.remove(observe)
+
+
+DOWN = (
+    "warn: backend.connect: scgi://h:1 of balancer://app is in error, and tried again after 10 s:"
+    " nobody there"
+)
+GONE = ConnectFailed("nobody there")
+
+
+def test_a_change_is_logged_once(clock: Clock, told: list[str]) -> None:
+    """Not again for each request that fails, nor for each that is answered."""
+    one = backend(clock, retry=10.0)
+    old = [one.take() for _ in range(3)]
+    request(one)
+    assert told == []
+    for probing in old:
+        one.give_back(GONE, probing=probing)
+    assert told.pop(0) == DOWN
+    assert (
+        told
+        == ["debug: backend.connect: scgi://h:1 of balancer://app is still in error: nobody there"]
+        * 2
+    )
+    told.clear()
+    clock.advance(11)
+    assert told == []
+    one.take()
+    one.answered()
+    one.give_back(None, probing=True)
+    assert told == [
+        "info: backend.up: scgi://h:1 of balancer://app is up again; it was in error for 11 s"
+    ]
+    request(one)
+    assert len(told) == 1
+    request(one, GONE)
+    assert told[1:] == [DOWN]
+
+
+def test_it_says_what_the_fault_was(clock: Clock, told: list[str]) -> None:
+    request(backend(clock, balancer="other", retry=0.25), HeadTimeout("no {head} in time"))
+    (line,) = told
+    assert line == (
+        "warn: backend.head_timeout: scgi://h:1 of balancer://other is in error, and tried again"
+        " after 0.25 s: no {head} in time"
+    )
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_being_tried_again_is_no_news(clock: Clock, told: list[str], forced: bool) -> None:
+    """While it stays in error, whether its time had come or all the others are in error too."""
+    one = backend(clock, retry=10.0)
+    for _ in range(3):
+        request(one, GONE)
+        if forced:
+            one.recover()
+        else:
+            clock.advance(10)
+    request(one, ClientGone("x"))
+    assert [line for line in told if not line.startswith("debug: ")] == [DOWN]
+    clock.advance(10)
+    one.take()
+    one.answered()
+    assert told[-1].startswith("info: backend.up: ")
+
+
+@pytest.mark.parametrize("fault", [ClientGone("x"), BackendBusy("x"), NameNotFound("x"), None])
+def test_what_is_no_fault_is_not_logged(
+    clock: Clock, told: list[str], fault: Exception | None
+) -> None:
+    request(backend(clock), fault)
+    assert told == []
+
+
+def test_a_backend_that_stands_alone_is_not_logged(clock: Clock, told: list[str]) -> None:
+    """Each of its failures is that of a request, which is logged."""
+    request(backend(clock, balancer=None), GONE)
+    assert told == []

@@ -23,7 +23,7 @@ def members(*factors: float) -> list[Backend]:
             b"/",
             BackendSettings(load_factor=factor),
             clock=Clock(),
-            member=True,
+            balancer="b",
         )
         for name, factor in zip("abcdefgh", factors, strict=False)
     ]

@@ -17,7 +17,7 @@ NOW = 0.0
 def selection(*settings: BackendSettings, force_recovery: bool = False) -> Selection:
     clock = Clock()
     members = [
-        Backend(name, UnixAddress(name), b"/", one, clock=clock, member=True)
+        Backend(name, UnixAddress(name), b"/", one, clock=clock, balancer="b")
         for name, one in zip("abcdefgh", settings, strict=False)
     ]
     return Selection(members, ByRequests(), force_recovery)

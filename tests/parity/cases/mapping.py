@@ -55,6 +55,10 @@ ProxyPass /both/ scgi://${BACKEND}/
 _REVERSED = """
 ProxyPass / scgi://${BACKEND}/
 """
+_BALANCER = """
+ProxyPass / balancer://Twice/
+BalancerMember balancer://twice scgi://${BACKEND} route=one
+"""
 _TRANSLATED_INDEX = Differs(
     "path-translated",
     apache={"told.0.PATH_TRANSLATED": "FOLDER/htdocs/index.html"},
@@ -352,4 +356,7 @@ CASES = (
         request=get("/x"),
         config="ProxyPass / balancer://pair/\n<Proxy balancer://pair>\nBalancerMember scgi://${DEAD}\nBalancerMember scgi://${BACKEND}\n</Proxy>",
     ),
+    # Two virtual hosts with a balancer of one name.
+    Case(name="map-balancer-of-one-host", request=get("/x"), config=_BALANCER),
+    Case(name="map-balancer-of-another", request=get("/x"), config=_BALANCER),
 )
