@@ -58,7 +58,10 @@ class Addresses:
 
 @implementer(IResolutionReceiver)
 class HostAddresses(Addresses):
-    """The addresses of a host name."""
+    """The addresses of a host name.
+
+    That it cannot be resolved is logged once (warn), and once that it is resolved again (info).
+    """
 
     _log = Logger()
 
@@ -70,6 +73,8 @@ class HostAddresses(Addresses):
         self._ttl = ttl
         self._stale_at = 0.0
         self._asking = False
+        self._failing = False
+        self._stopped = False
         self._resolution: IHostResolution | None = None
         self._found: list[SocketAddress] = []
         self._preferred: SocketAddress | None = None
@@ -94,6 +99,7 @@ class HostAddresses(Addresses):
 
     def stop(self) -> None:
         """Ask no more, tell nobody."""
+        self._stopped = True
         self._waiters.clear()
         resolution, self._resolution = self._resolution, None
         if self._asking and resolution is not None:
@@ -103,6 +109,7 @@ class HostAddresses(Addresses):
 
     def _ask(self) -> None:
         self._asking = True
+        self._stopped = False
         self._found = []
         try:
             self._reactor.nameResolver.resolveHostName(self, self._host, self._port)
@@ -134,12 +141,19 @@ class HostAddresses(Addresses):
             self._addresses = tuple(self._found)
             if self._preferred is not None:
                 super().prefer(self._preferred)
+            if self._failing:
+                self._failing = False
+                self._log.info("backend.name: {host} is resolved now", host=self._host)
         else:
             self._stale_at = now + min(self._ttl, FAILURE_TTL)
-            if self._addresses:
+            if not (self._failing or self._stopped):
+                self._failing = True
                 self._log.warn(
-                    "{host} could not be resolved again; its last addresses stay in use",
+                    "backend.name: {host} could not be resolved; {consequence}",
                     host=self._host,
+                    consequence="its last addresses stay in use"
+                    if self._addresses
+                    else "no request can go there",
                 )
         self._tell()
 

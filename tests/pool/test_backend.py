@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent
 
 from scgiproxy.errors import (
     BackendBusy,
@@ -19,7 +16,6 @@ from scgiproxy.errors import (
     OutOfSockets,
     QueueTimeout,
 )
-from scgiproxy.log.events import gateway_events
 from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool.backend import Backend, Condition
 from scgiproxy.rules.backend import BackendSettings
@@ -200,20 +196,6 @@ def test_repr_shows_the_state(clock: Clock) -> None:
 
 
 # -- what the log says -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """The log's lines: the level, and the message."""
-    lines: list[str] = []
-
-    def observe(event: LogEvent) -> bool:
-        lines.append(f"{event['log_level'].name}: {formatEvent(event)}")
-        return False
-
-    gateway_events.add(observe)
-    yield lines
-    gateway_events.remove(observe)
 
 
 DOWN = (

@@ -172,6 +172,37 @@ def test_a_failure_is_told_later_and_not_asked_for_each_request(
     assert len(names.questions) == 2
 
 
+def test_a_change_is_logged_once(names: Names, known: HostAddresses, told: list[str]) -> None:
+    """Whether there was an address before, or never."""
+    for answer, line in [
+        ([], "warn: backend.name: app could not be resolved; no request can go there"),
+        ([], ""),
+        (["192.0.2.1"], "info: backend.name: app is resolved now"),
+        (["192.0.2.1"], ""),
+        ([], "warn: backend.name: app could not be resolved; its last addresses stay in use"),
+        ([], ""),
+        (["192.0.2.2"], "info: backend.name: app is resolved now"),
+    ]:
+        known.current()
+        names.questions[-1].answer(*answer)
+        assert told == [line] * bool(line)
+        told.clear()
+        names.advance(60)
+
+
+def test_stopping_is_no_failure(names: Names, told: list[str]) -> None:
+    resolver = Resolver(names)
+    resolver.lookup(TcpAddress("app", 1))
+    resolver.start()
+    resolver.stop()
+    assert names.questions[0].cancelled
+    names.advance(60)
+    resolver.start()
+    assert told == []
+    names.questions[1].answer()
+    assert len(told) == 1
+
+
 def test_a_name_that_cannot_be_asked_for(names: Names, logged_errors: LoggedErrors) -> None:
     known = Resolver(names).lookup(TcpAddress("x" * 64, 1))
     assert known.current() == ()
