@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from twisted.internet import error as twisted_error
@@ -62,9 +69,156 @@ def test_only_what_the_backend_did_counts() -> None:
 
 
 def test_an_error_without_a_number() -> None:
-    """Python refuses a long path itself."""
-    error = connect_failed(OSError("AF_UNIX path too long"), UNIX)
-    assert str(error) == "cannot connect to unix:/run/app.sock: AF_UNIX path too long"
+    error = connect_failed(OSError("odd"), UNIX)
+    assert str(error) == "cannot connect to unix:/run/app.sock: odd"
+
+
+# -- what there is in the place of a socket ----------------------------------------------------
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that any user may enter; pytest's own are closed to others."""
+    made = Path(os.path.realpath(tempfile.mkdtemp()))
+    made.chmod(0o755)
+    yield made
+    for inner in made.glob("closed"):
+        inner.chmod(0o755)
+    shutil.rmtree(made)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may do everything: for a moment, be nobody."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def refused(path: Path | str) -> str:
+    """The sentence for the error that connecting gives."""
+    with socket.socket(socket.AF_UNIX) as caller, unprivileged():
+        with pytest.raises(OSError) as failed:
+            caller.connect(os.fspath(path))
+        return str(connect_failed(failed.value, UNIXAddress(os.fspath(path))))
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def make_file(path: Path) -> None:
+    path.write_text("")
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(make_directory, "a directory"), (make_file, "a plain file"), (make_pipe, "a named pipe")],
+)
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_no_socket(folder: Path, make: Callable[[Path], None], kind: str, mode: int) -> None:
+    """Whether one may write to it (connection refused) or not (permission denied)."""
+    path = folder / "app.sock"
+    make(path)
+    path.chmod(mode)
+    assert refused(path) == f"unix:{path} is {kind}, and no socket"
+    (folder / "link").symlink_to("app.sock")
+    assert refused(folder / "link") == f"unix:{folder}/link is {kind}, and no socket"
+
+
+def test_device() -> None:
+    assert refused("/dev/null") == "unix:/dev/null is a device, and no socket"
+
+
+def test_sockets(folder: Path) -> None:
+    """One that nobody listens on any more, and one that is for others."""
+    path = folder / "app.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)
+        listener.listen()
+        if os.geteuid() == 0:
+            assert refused(path) == (
+                f"no permission to connect to unix:{path};"
+                " the gateway needs write permission on the socket"
+            )
+    path.chmod(0o777)
+    assert refused(path) == (
+        f"nobody listens on unix:{path} (connection refused); is the backend running?"
+    )
+
+
+def test_closed_folder(folder: Path) -> None:
+    closed = folder / "closed"
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0)
+    (folder / "link").symlink_to("closed/inner")
+    for path in (closed / "inner" / "s", closed / "s", folder / "link" / "s"):
+        assert refused(path) == (
+            f"no permission to connect to unix:{path}; the gateway may not enter {closed}"
+        )
+
+
+def test_missing(folder: Path) -> None:
+    path = folder / "s"
+    assert refused(path) == f"there is no socket unix:{path}; is the backend running?"
+    path = folder / "no" / "inner" / "s"
+    assert refused(path) == (
+        f"there is no socket unix:{path}, and no directory {folder}/no; is the backend running?"
+    )
+    path = folder / "link"
+    path.symlink_to("gone")
+    assert refused(path) == (
+        f"there is no socket unix:{path}; it is a symbolic link to {folder}/gone, which is missing"
+    )
+
+
+def test_a_file_on_the_way(folder: Path) -> None:
+    (folder / "file").write_text("")
+    path = folder / "file" / "s"
+    assert refused(path) == f"there is no socket unix:{path}; {folder}/file is no directory"
+
+
+def test_links_in_a_circle(folder: Path) -> None:
+    (folder / "a").symlink_to("a")
+    assert refused(folder / "a").endswith(os.strerror(errno.ELOOP))
+
+
+def test_overlong_path() -> None:
+    path = "/tmp/" + "x" * 103
+    assert refused(path) == (
+        f"cannot connect to unix:{path}: its path is 108 bytes long, and a socket's at most 107"
+    )
+    assert "no socket" in refused(path[:-1])
+
+
+def test_what_has_changed_meanwhile_is_not_told(folder: Path) -> None:
+    """The backend was about to start."""
+    path = folder / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        for number, words in [
+            (errno.ENOENT, "there is no socket"),
+            (errno.ECONNREFUSED, "nobody listens"),
+        ]:
+            error = connect_failed(OSError(number, ""), UNIXAddress(os.fspath(path)))
+            assert str(error).startswith(words)
+            assert str(error).endswith("is the backend running?")
+
+
+@pytest.mark.parametrize("name", ["@/dev/null", b"\0/dev/null"])
+def test_abstract_sockets_have_no_path(name: str | bytes) -> None:
+    error = connect_failed(OSError(errno.ECONNREFUSED, ""), UNIXAddress(name))
+    assert str(error).startswith("nobody listens on unix:@/dev/null")
 
 
 @pytest.mark.parametrize(

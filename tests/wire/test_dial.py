@@ -143,9 +143,9 @@ def left_over(folder: Path) -> Any:
     ("make", "words"),
     [
         (missing, "there is no socket unix:"),
-        (regular_file, "nobody listens on unix:"),
+        (regular_file, "is a plain file, and no socket"),
         (left_over, "nobody listens on unix:"),
-        (lambda _: UNIXAddress("/" + "x" * 200), "path too long"),
+        (lambda _: UNIXAddress("/" + "x" * 200), "its path is 201 bytes long"),
         (lambda _: nobody_there(), "nobody listens on 127.0.0.1:"),
     ],
 )
