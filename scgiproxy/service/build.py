@@ -32,6 +32,7 @@ from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.web.vhost import VirtualHostResource
 from scgiproxy.wire.deadline import DeadlineWheel
+from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.dial import Dialer
 
 
@@ -41,11 +42,13 @@ class GatewayParts:
     Raises ConfigError for what only shows when the parts are made (an unknown SetHandler).
     """
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, descriptors: Descriptors | None = None
+    ) -> None:
         self.config = config
         self.reactor = reactor
         self.wheel = DeadlineWheel(reactor)
-        self.dialer = Dialer(reactor, self.wheel)
+        self.dialer = Dialer(reactor, self.wheel, descriptors)
         self.resolver = Resolver(reactor)
         self.authenticators = Authenticators(reactor)
         self.server_software = server_software(config.server_tokens)

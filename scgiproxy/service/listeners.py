@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
-from scgiproxy.web.connection import use_immediate_writes
+from scgiproxy.web.connection import serve_promptly
 from scgiproxy.web.site import GatewaySite
+from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
 _BACKLOG = 511
 _SECURE = re.compile(r"(haproxy:)*(ssl|tls):", re.IGNORECASE)
@@ -42,9 +43,11 @@ class ListenerService(Service):
         listeners: Sequence[Listener],
         make_site: Callable[[bool], GatewaySite],
         reactor: Any,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self._make_site = make_site
         self._reactor = reactor
+        self._descriptors = descriptors_of(reactor) if descriptors is None else descriptors
         self._endpoints: list[tuple[Listener, IStreamServerEndpoint]] = []
         self.ports: list[IListeningPort] = []
         self.sites: list[GatewaySite] = []
@@ -84,7 +87,7 @@ class ListenerService(Service):
 
     def _listening(self, port: IListeningPort) -> None:
         self.ports.append(port)
-        use_immediate_writes(port)
+        serve_promptly(port, self._descriptors)
         self.log.info("listening on {address}", address=_shown(port.getHost()), notice=True)
 
     def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:

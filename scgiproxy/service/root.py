@@ -19,6 +19,7 @@ from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService, is_inherited
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.channel import HttpChannel
+from scgiproxy.wire.descriptors import descriptors_of
 
 DRAIN = 4.0
 """Seconds that running answers are given to end when the service stops."""
@@ -44,13 +45,17 @@ class GatewayService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
         problems: list[Problem] = []
+        descriptors = descriptors_of(reactor)
         try:
-            self.parts = GatewayParts(config, reactor)
+            self.parts = GatewayParts(config, reactor, descriptors)
         except ConfigError as error:
             problems += error.problems
         try:
             self.listeners = ListenerService(
-                config.listeners, lambda secure: self.parts.make_site(secure), reactor
+                config.listeners,
+                lambda secure: self.parts.make_site(secure),
+                reactor,
+                descriptors,
             )
         except ConfigError as error:
             problems += error.problems

@@ -1,8 +1,9 @@
-"""A client's connection: Twisted's own, with writes that go to the socket at once.
+"""A client's connection: Twisted's own, with writes that go to the socket without a turn in between.
 
 What a stock transport writes waits for the reactor's next turn, and costs two changes of what the
-reactor watches. Most answers fit into the socket's buffer, so they are sent here and now; what does
-not fit waits in the ordinary way.
+reactor watches. Most answers fit into the socket's buffer, so they are sent here and now, or, when
+several connections are being served, together at the end of the turn (`wire.descriptors`). What
+does not fit waits in the ordinary way.
 """
 
 from __future__ import annotations
@@ -13,26 +14,67 @@ from typing import Any
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 
+from scgiproxy.wire.descriptors import Descriptors
 
-class _ImmediateWrite(FileDescriptor):
-    """The change, for TCP and UNIX connections alike."""
+MOST_HELD = 16384
+"""Bytes that are put off to the end of a turn; more of them go at once."""
+
+
+class _PromptWrite(FileDescriptor):
+    """The change, for TCP and UNIX connections alike. Held bytes are in Twisted's own buffer."""
 
     socket: Any
+    reactor: Any
+    _holding = False
 
     def write(self, data: bytes) -> None:
-        """Send `data`, at once if nothing waits before it.
+        """Send `data` soon, if nothing waits before it that the socket did not take.
 
         Whatever goes wrong is left to the ordinary way, which tells it by ``connectionLost``.
         """
         if (
             not self.connected
-            or self._tempDataLen
             or self.dataBuffer
+            or (self._tempDataLen and not self._holding)
             or self._writeDisconnected
             or (self.producer is not None and not self.streamingProducer)
         ):
             FileDescriptor.write(self, data)
+        elif self.reactor.in_turn and self._tempDataLen + len(data) <= MOST_HELD:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+            if not self._holding:
+                self._holding = True
+                self.reactor.put_off(self._send_held)
+        else:
+            if self._tempDataLen:
+                data = b"".join((*self._tempDataBuffer, data))
+            self._send(data)
+
+    def _send_held(self) -> None:
+        if not self._holding:
             return
+        self._holding = False
+        if not self.connected or not self._tempDataLen:
+            return
+        if (
+            self.disconnecting
+            or self._writeDisconnecting
+            or self.dataBuffer
+            or (self.producer is not None and (self.producerPaused or not self.streamingProducer))
+        ):
+            # Something is to be done when they are sent: that is `doWrite`.
+            self.startWriting()
+            return
+        held = self._tempDataBuffer
+        self._send(held[0] if len(held) == 1 else b"".join(held))
+
+    def _send(self, data: bytes) -> None:
+        """Send `data`, which includes all that was held."""
+        if self._tempDataLen:
+            self._tempDataBuffer.clear()
+            self._tempDataLen = 0
+            self._holding = False
         try:
             sent = self.socket.send(data)
         except OSError:
@@ -40,22 +82,34 @@ class _ImmediateWrite(FileDescriptor):
         if sent < len(data):
             FileDescriptor.write(self, data[sent:])
 
+    def startWriting(self) -> None:
+        """Ask for `doWrite`, unless what is held is about to be sent."""
+        if not self._holding:
+            FileDescriptor.startWriting(self)
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send the pieces as one."""
         self.write(b"".join(iovec))
 
 
-class TcpClientConnection(_ImmediateWrite, tcp.Server):
+class TcpClientConnection(_PromptWrite, tcp.Server):
     """The transport of a client that came by TCP."""
 
 
-class UnixClientConnection(_ImmediateWrite, unix.Server):
+class UnixClientConnection(_PromptWrite, unix.Server):
     """The transport of a client that came by a UNIX socket."""
 
 
-def use_immediate_writes(port: Any) -> None:
-    """Let a listening port make its connections of these classes, where they fit."""
+def serve_promptly(port: Any, descriptors: Descriptors) -> None:
+    """Let a listening port make its connections of these classes, on `descriptors`, where they fit."""
     if isinstance(port, unix.Port):
-        port.transport = UnixClientConnection
+        made: Any = UnixClientConnection
     elif isinstance(port, tcp.Port):
-        port.transport = TcpClientConnection
+        made = TcpClientConnection
+    else:
+        return
+
+    def make(skt: Any, protocol: Any, peer: Any, server: Any, session: int, _: Any) -> Any:
+        return made(skt, protocol, peer, server, session, descriptors)
+
+    port.transport = make

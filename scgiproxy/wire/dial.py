@@ -13,10 +13,8 @@ from math import inf
 from typing import Any, Protocol, TypeAlias
 
 from twisted.internet.address import IPv4Address, UNIXAddress
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.protocol import Protocol as BareProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,6 +23,7 @@ from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.wire.connect_error import backlog_full, connect_failed, timed_out
 from scgiproxy.wire.deadline import DeadlineWheel
+from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial, unix_socket_name
 from scgiproxy.wire.transport import BackendConnection, SocketAddress
 
@@ -54,16 +53,25 @@ class Dialling(Protocol):
 class Dialer:
     """Makes connections on `reactor`.
 
-    `wheel` has the deadlines of connections under way; share it with whatever else has
-    deadlines. Without one the dialer makes its own.
+    `wheel` has the deadlines of connections under way, `descriptors` the sockets; share them with
+    whatever else has some. Without them the dialer makes its own.
     """
 
-    def __init__(self, reactor: Any, wheel: DeadlineWheel | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        wheel: DeadlineWheel | None = None,
+        descriptors: Descriptors | None = None,
+    ) -> None:
         self.reactor = reactor
         self.wheel = DeadlineWheel(reactor) if wheel is None else wheel
         self.backlog = _Backlog(reactor)
         # Not IReactorFDSet: MemoryReactor provides that, and never calls a descriptor.
-        self._direct = isinstance(reactor, PosixReactorBase)
+        if not isinstance(reactor, PosixReactorBase):
+            descriptors = None
+        elif descriptors is None:
+            descriptors = descriptors_of(reactor)
+        self.descriptors = descriptors
 
     def dial(
         self,
@@ -87,36 +95,14 @@ class Dialer:
         - `wait_for_backlog`: when the listen queue of a UNIX socket is full, wait for a place
           until the timeout, as a blocking connect does; else fail with `BackendBusy` at once.
         """
-        if not self._direct:
+        if self.descriptors is None:
             return ReactorDial(address, factory, timeout, keepalive).start(self.reactor)
-        family, target = _socket_address(address)
-        skt = None
-        try:
-            # The part of `socket.socket` that is written in C has all that is needed.
-            skt = socket.SocketType(family, _STREAM)
-            if not _NONBLOCK:
-                skt.setblocking(False)
-            if family != _UNIX:
-                if keepalive:
-                    skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                number = skt.connect_ex(target)
-                if number == EINPROGRESS:
-                    # On the same machine it is up by now; asking is cheaper than a turn.
-                    number = skt.connect_ex(target)
-            elif self.backlog.has(target):
-                number = EAGAIN
-            else:
-                number = skt.connect_ex(target)
-        except OSError as error:
-            return _Attempt(self, skt, target, address, factory).fail_later(error)
-        if number == 0 or number == EISCONN:
-            return _connected(self.reactor, skt, address, factory)
-        attempt = _Attempt(self, skt, target, address, factory)
-        if number in (EALREADY, EINPROGRESS):
-            return attempt.wait(timeout)
-        if number == EAGAIN and family == _UNIX and wait_for_backlog:
-            return attempt.queue(timeout)
-        return attempt.fail_later(OSError(number, ""))
+        attempt = _Attempt(self, address, factory, timeout, keepalive, wait_for_backlog)
+        if self.descriptors.in_turn:
+            self.descriptors.put_off(attempt.begin)
+        else:
+            attempt.begin()
+        return attempt
 
 
 def _socket_address(address: SocketAddress) -> tuple[int, _Target]:
@@ -127,48 +113,45 @@ def _socket_address(address: SocketAddress) -> tuple[int, _Target]:
     return _INET6, (address.host, address.port, address.flowInfo, int(address.scopeID))
 
 
-def _connected(
-    reactor: Any, skt: socket.SocketType, address: SocketAddress, factory: DialFactory
-) -> BackendConnection:
-    """Put the factory's protocol on a socket that is up."""
-    try:
-        protocol = factory.buildProtocol(address)
-    except BaseException:
-        skt.close()
-        raise
-    if protocol is None:
-        connection = BackendConnection(skt, BareProtocol(), reactor, address)
-        connection.connectionLost(Failure(ConnectionDone()))
-        return connection
-    connection = BackendConnection(skt, protocol, reactor, address)
-    reactor.addReader(connection)
-    try:
-        protocol.makeConnection(connection)
-    except Exception:
-        failure = Failure()
-        _log.failure("{protocol!r} cannot take its connection", failure, protocol=protocol)
-        connection.connectionLost(failure)
-    return connection
-
-
 @implementer(IReadWriteDescriptor, IDeadline)
 class _Attempt:
     """A connection that is not up yet; a descriptor while the kernel works on it."""
 
+    __slots__ = (
+        "_address",
+        "_connection",
+        "_dialer",
+        "_ended",
+        "_factory",
+        "_failing",
+        "_keepalive",
+        "_queued",
+        "_socket",
+        "_timeout",
+        "_wait_for_backlog",
+        "_writing",
+        "deadline",
+        "target",
+    )
+
+    target: _Target
+
     def __init__(
         self,
         dialer: Dialer,
-        skt: socket.SocketType | None,
-        target: _Target,
         address: SocketAddress,
         factory: DialFactory,
+        timeout: float,
+        keepalive: bool,
+        wait_for_backlog: bool,
     ) -> None:
         self._dialer = dialer
-        self._socket = skt
-        self.target = target
         self._address = address
         self._factory = factory
-        self._timeout = inf
+        self._timeout = timeout
+        self._keepalive = keepalive
+        self._wait_for_backlog = wait_for_backlog
+        self._socket: socket.SocketType | None = None
         self.deadline = inf
         self._ended = False
         self._writing = False
@@ -178,25 +161,54 @@ class _Attempt:
 
     # -- the ways to go on ---------------------------------------------------------------------
 
-    def wait(self, timeout: float) -> _Attempt:
-        """For the kernel to connect."""
-        self._watch(timeout)
-        self._writing = True
-        self._dialer.reactor.addWriter(self)
-        return self
+    def begin(self) -> None:
+        """Connect. On the same machine that is done when this returns."""
+        if self._ended:
+            return
+        family, self.target = _socket_address(self._address)
+        try:
+            # The part of `socket.socket` that is written in C has all that is needed.
+            self._socket = skt = socket.SocketType(family, _STREAM)
+            if not _NONBLOCK:
+                skt.setblocking(False)
+            if family != _UNIX:
+                if self._keepalive:
+                    skt.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                number = skt.connect_ex(self.target)
+                if number == EINPROGRESS:
+                    # On the same machine it is up by now; asking is cheaper than a turn.
+                    number = skt.connect_ex(self.target)
+            elif self._dialer.backlog.has(self.target):
+                number = EAGAIN
+            else:
+                number = skt.connect_ex(self.target)
+        except OSError as error:
+            self._fail_later(error)
+            return
+        if number == 0 or number == EISCONN:
+            self._ended = True
+            self._connected(skt)
+        elif number in (EINPROGRESS, EALREADY):
+            self._watch()
+            self._writing = True
+            self._descriptors.addWriter(self)
+        elif number == EAGAIN and family == _UNIX and self._wait_for_backlog:
+            self._watch()
+            self._queued = True
+            self._dialer.backlog.add(self)
+        else:
+            self._fail_later(OSError(number, ""))
 
-    def queue(self, timeout: float) -> _Attempt:
-        """For a place in the listen queue."""
-        self._watch(timeout)
-        self._queued = True
-        self._dialer.backlog.add(self)
-        return self
+    @property
+    def _descriptors(self) -> Descriptors:
+        descriptors = self._dialer.descriptors
+        assert descriptors is not None  # without them the reactor dials
+        return descriptors
 
-    def fail_later(self, error: OSError) -> _Attempt:
-        """It has failed already, which nobody wants to hear from inside `dial`."""
+    def _fail_later(self, error: OSError) -> None:
+        """It has failed already, which nobody wants to hear from inside `Dialer.dial`."""
         reason = connect_failed(error, self._address)
         self._failing = self._dialer.reactor.callLater(0, self._fail, reason)
-        return self
 
     def try_again(self) -> bool:
         """Ask for a place in the listen queue; False if it is still full."""
@@ -211,10 +223,30 @@ class _Attempt:
         self._settle(number)
         return True
 
-    def _watch(self, timeout: float) -> None:
-        self._timeout = timeout
-        self.deadline = self._dialer.reactor.seconds() + timeout
+    def _watch(self) -> None:
+        self.deadline = self._dialer.reactor.seconds() + self._timeout
         self._dialer.wheel.watch(self)
+
+    def _connected(self, skt: socket.SocketType) -> None:
+        """Put the factory's protocol on a socket that is up."""
+        descriptors = self._descriptors
+        try:
+            protocol = self._factory.buildProtocol(self._address)
+        except BaseException:
+            skt.close()
+            raise
+        if protocol is None:
+            skt.close()
+            return
+        connection = BackendConnection(skt, protocol, descriptors, self._address)
+        self._connection = connection
+        descriptors.addReader(connection)
+        try:
+            protocol.makeConnection(connection)
+        except Exception:
+            failure = Failure()
+            _log.failure("{protocol!r} cannot take its connection", failure, protocol=protocol)
+            connection.connectionLost(failure)
 
     # -- the ends ------------------------------------------------------------------------------
 
@@ -225,7 +257,7 @@ class _Attempt:
         self._ended = True
         self._dialer.wheel.forget(self)
         if self._writing:
-            self._dialer.reactor.removeWriter(self)
+            self._descriptors.removeWriter(self)
         if self._queued:
             self._dialer.backlog.remove(self)
         if self._failing is not None and self._failing.active():
@@ -238,8 +270,7 @@ class _Attempt:
             self._fail(connect_failed(OSError(number, ""), self._address))
         elif self._end():
             assert self._socket is not None  # the kernel spoke of it
-            reactor = self._dialer.reactor
-            self._connection = _connected(reactor, self._socket, self._address, self._factory)
+            self._connected(self._socket)
 
     def _fail(self, error: ConnectFailed) -> None:
         if self._end():
@@ -257,7 +288,7 @@ class _Attempt:
     def disconnect(self) -> None:
         self.stopConnecting()
         if self._connection is not None:
-            self._connection.disconnect()
+            self._connection.loseConnection()
 
     def deadline_passed(self) -> None:
         if self._queued:

@@ -56,7 +56,8 @@ _CLOSED = Failure(CONNECTION_DONE)
     ITCPTransport,
 )
 class BackendConnection(Connection):
-    """The transport on a connected, non-blocking socket `skt`.
+    """The transport on a connected, non-blocking socket `skt`, watched by `reactor` (see
+    `wire.descriptors.Descriptors`).
 
     On TCP a second write sets TCP_NODELAY; a single one waits for nothing anyway.
     """
@@ -104,13 +105,6 @@ class BackendConnection(Connection):
         if isinstance(self._peer, IPv6Address):
             return IPv6Address("TCP", *name)
         return UNIXAddress(name or None)
-
-    def stopConnecting(self) -> None:
-        """Does nothing: it is connected. (A dial that succeeded at once returns its transport.)"""
-
-    def disconnect(self) -> None:
-        """`loseConnection`, as a connector calls it."""
-        self.loseConnection()
 
     # -- writing -------------------------------------------------------------------------------
 

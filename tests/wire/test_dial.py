@@ -399,7 +399,7 @@ class TestOtherReactors:
     async def test_a_real_one(self, tmp_path: Path) -> None:
         """The same exchange through connectTCP and connectUNIX."""
         dialer = Dialer(reactor)
-        dialer._direct = False
+        dialer.descriptors = None
         for listening in (tcp_listener(), unix_listener(tmp_path / "s")):
             with listening as (listener, address):
                 caller = Caller(b"request")

@@ -319,7 +319,7 @@ async def test_addresses(pair: tuple[socket.socket, socket.socket]) -> None:
         assert host == IPv4Address("TCP", *connected.theirs.getpeername())
     else:
         assert host == UNIXAddress(None)
-    connected.transport.disconnect()
+    connected.transport.loseConnection()
     await connected.client.lost
 
 

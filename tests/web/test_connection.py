@@ -1,0 +1,256 @@
+"""Writes of a client's connection: at once, at the end of a turn, or in Twisted's ordinary way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scgiproxy.web.connection import MOST_HELD, TcpClientConnection, serve_promptly
+from tests.wire.dialling import read_until
+
+BIG = 4_000_000
+
+
+class Turn:
+    """Stands for the descriptors: the reactor, with a turn that the test begins and ends."""
+
+    def __init__(self) -> None:
+        self.in_turn = False
+        self.waiting: list[Callable[[], None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        assert self.in_turn
+        self.waiting.append(work)
+
+    def end(self) -> None:
+        self.in_turn = False
+        waiting, self.waiting = self.waiting, []
+        for work in waiting:
+            work()
+
+
+@implementer(IHalfCloseableProtocol)
+class Server(Protocol):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+        self.events: list[str] = []
+
+    def readConnectionLost(self) -> None:
+        self.events.append("read lost")
+
+    def writeConnectionLost(self) -> None:
+        self.events.append("write lost")
+
+    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+        self.lost.callback(None)
+
+    def pauseProducing(self) -> None:
+        self.events.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.events.append("resume")
+
+    def stopProducing(self) -> None:
+        self.events.append("stop")
+
+
+class Served:
+    """A `Server` behind a port, and the client's socket."""
+
+    def __init__(self, listen: Callable[[Factory], Any], client: socket.socket) -> None:
+        self.turn = Turn()
+        self.server = Server()
+        factory = Factory.forProtocol(lambda: self.server)  # type: ignore[arg-type]
+        self.port = listen(factory)
+        serve_promptly(self.port, self.turn)  # type: ignore[arg-type]
+        host = self.port.getHost()
+        client.connect(getattr(host, "name", None) or (host.host, host.port))
+        client.setblocking(False)
+        self.client = client
+        self.port.doRead()
+        self.transport: Any = self.server.transport
+
+    def received(self) -> bytes:
+        """What the client can read now."""
+        try:
+            return self.client.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    listening: Any = reactor
+    if request.param == "tcp":
+        made = Served(
+            lambda factory: listening.listenTCP(0, factory, interface="127.0.0.1"),
+            socket.socket(),
+        )
+    else:
+        path = str(tmp_path / "socket")
+        made = Served(
+            lambda factory: listening.listenUNIX(path, factory), socket.socket(socket.AF_UNIX)
+        )
+    yield made
+    made.client.close()
+    made.port.stopListening()
+    if not made.server.lost.called:
+        made.transport.abortConnection()
+    pytest_twisted.blockon(deferLater(reactor, 0.01))
+    assert made.server.lost.called
+
+
+def test_out_of_a_turn_it_goes_at_once(served: Served) -> None:
+    served.transport.write(b"one")
+    assert served.received() == b"one"
+    served.transport.writeSequence([b"two", b"three"])
+    assert served.received() == b"twothree"
+    assert served.transport not in reactor.getWriters()  # type: ignore[attr-defined]
+
+
+def test_in_a_turn_it_waits_for_the_end(served: Served) -> None:
+    """Several writes are sent as one, and the reactor has nothing to watch for."""
+    served.turn.in_turn = True
+    served.transport.write(b"one ")
+    served.transport.writeSequence([b"two ", b"three"])
+    assert served.received() == b""
+    assert len(served.turn.waiting) == 1
+    served.turn.end()
+    assert served.received() == b"one two three"
+    assert served.transport not in reactor.getWriters()  # type: ignore[attr-defined]
+    served.transport.write(b"at once")
+    assert served.received() == b"at once"
+
+
+def test_what_comes_after_the_turn_takes_the_rest_along(served: Served) -> None:
+    """Work that was put off before may write before what was held is sent."""
+    served.turn.in_turn = True
+    served.transport.write(b"one ")
+    served.turn.in_turn = False
+    served.transport.write(b"two")
+    assert served.received() == b"one two"
+    served.turn.end()
+    assert served.received() == b""
+
+
+def test_much_is_not_held(served: Served) -> None:
+    served.turn.in_turn = True
+    served.transport.write(b"head")
+    served.transport.write(b"x" * MOST_HELD)
+    assert served.received() == b"head" + b"x" * MOST_HELD
+    served.transport.write(b"tail")
+    served.turn.end()
+    assert served.received() == b"tail"
+
+
+@pytest_twisted.ensureDeferred
+async def test_closing_behind_what_is_held(served: Served) -> None:
+    served.turn.in_turn = True
+    served.transport.write(b"answer")
+    served.transport.loseConnection()
+    served.turn.end()
+    assert await read_until(reactor, served.client, None) == b"answer"
+    await served.server.lost
+
+
+@pytest_twisted.ensureDeferred
+async def test_half_closing_behind_what_is_held(served: Served) -> None:
+    served.turn.in_turn = True
+    served.transport.write(b"answer")
+    served.transport.loseWriteConnection()
+    served.turn.end()
+    assert await read_until(reactor, served.client, None) == b"answer"
+    assert served.server.events == ["write lost"]
+    assert not served.server.lost.called
+
+
+@pytest_twisted.ensureDeferred
+async def test_aborting_drops_what_is_held(served: Served) -> None:
+    served.turn.in_turn = True
+    served.transport.write(b"answer")
+    served.transport.abortConnection()
+    await served.server.lost
+    served.turn.end()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_socket_does_not_take_waits(served: Served) -> None:
+    """Then a streaming producer is paused, and nothing overtakes."""
+    served.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    served.transport.registerProducer(served.server, True)
+    served.transport.write(b"x" * BIG)
+    assert served.server.events == ["pause"]
+    assert served.transport in reactor.getWriters()  # type: ignore[attr-defined]
+    served.turn.in_turn = True
+    served.transport.write(b"behind")
+    served.turn.end()
+    data = await read_until(reactor, served.client, BIG + 6)
+    assert data == b"x" * BIG + b"behind"
+    assert set(served.server.events[:-1]) == {"pause"}
+    assert served.server.events[-1] == "resume"
+    served.transport.unregisterProducer()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pull_producer_is_asked_for_more(served: Served) -> None:
+    """Also when it is registered behind what is held."""
+
+    class Pulled:
+        left = 3
+
+        def resumeProducing(self) -> None:
+            if not self.left:
+                served.transport.unregisterProducer()
+                return
+            self.left -= 1
+            served.transport.write(b"piece ")
+
+        def stopProducing(self) -> None:
+            raise AssertionError
+
+    served.turn.in_turn = True
+    served.transport.write(b"head ")
+    served.transport.registerProducer(Pulled(), False)
+    served.turn.end()
+    assert await read_until(reactor, served.client, 23) == b"head piece piece piece "
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_has_gone(served: Served) -> None:
+    """Sending fails, and the connection is lost in the ordinary way."""
+    served.client.close()
+    for _ in range(3):
+        served.turn.in_turn = True
+        served.transport.write(b"answer")
+        served.turn.end()
+    await served.server.lost
+    served.transport.write(b"more")
+    served.turn.end()
+
+
+def test_other_ports_are_left_as_they_are() -> None:
+    """Such as one of a plugin's endpoint."""
+
+    class Port:
+        transport = TcpClientConnection
+
+    port = Port()
+    serve_promptly(port, Turn())  # type: ignore[arg-type]
+    assert port.transport is TcpClientConnection
