@@ -116,7 +116,9 @@ class ICall(Interface):
 class IBalancingMethod(IPlugin):
     """An lbmethod: how the next member of a balancer is chosen.
 
-    The built-in ones are in `pool.balance`; a plugin is found by its `name`.
+    A `pool.dispatch.Pool` that is made in Python takes any object that provides this. A
+    configuration file can name the built-in ones only (`pool.balance.BUILT_IN`): no plugin is
+    looked up for ``lbmethod`` yet, although this is an `IPlugin`.
     """
 
     name: str = Attribute("The word after ``lbmethod=``.")

@@ -37,4 +37,4 @@ class ByRequests:
 
 
 BUILT_IN: Mapping[str, IBalancingMethod] = {method.name: method for method in (ByRequests(),)}
-"""The methods that need no plugin, by name. They keep what they count in the members."""
+"""The methods that a configuration can name. They keep what they count in the members."""

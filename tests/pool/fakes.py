@@ -122,7 +122,7 @@ class Scene:
             self.backends,
             dialer=self.dialer,  # type: ignore[arg-type]
             resolver=self.resolver,
-            method=ByRequests() if balanced else None,
+            method=options.pop("method", ByRequests()) if balanced else None,
             **options,
         )
 

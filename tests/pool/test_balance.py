@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from scgiproxy.interfaces import IBalancingMethod
@@ -13,6 +17,7 @@ from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.balance import BUILT_IN, ByRequests
 from scgiproxy.rules.backend import BackendSettings
+from tests.pool.fakes import Scene
 
 
 def members(*factors: float) -> list[Backend]:
@@ -72,3 +77,18 @@ def test_names() -> None:
     for name, method in BUILT_IN.items():
         assert method.name == name
         assert verifyObject(IBalancingMethod, method)
+
+
+@implementer(IBalancingMethod)
+class LastFirst:
+    """A method of one's own."""
+
+    name = "lastfirst"
+
+    def choose(self, candidates: Sequence[Any]) -> Any:
+        return candidates[-1]
+
+
+def test_a_pool_takes_any_method() -> None:
+    scene = Scene(BackendSettings(), BackendSettings(), BackendSettings(), method=LastFirst())
+    assert [scene.serve() for _ in range(3)] == ["c", "c", "c"]
