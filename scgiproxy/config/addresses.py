@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address
 
+from scgiproxy.config.endpoints import ENDPOINT_TYPES, check_endpoint
 from scgiproxy.config.model import HostAddress, Listener, Position
 from scgiproxy.config.problems import suggest
 
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:")
 _HOST_AND_PORT = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*):([0-9]+)")
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
-_ENDPOINT_NAMES = frozenset(
-    {"tcp", "tcp4", "tcp6", "unix", "ssl", "tls", "systemd", "fd", "haproxy", "stdio"}
-)
 
 LISTEN_FORMS = (
     "PORT, ADDRESS:PORT, [IPv6-ADDRESS]:PORT, or an endpoint string in quotes such as"
@@ -25,16 +23,20 @@ def parse_listen(word: str, position: Position) -> Listener:
     """One argument of Listen, or of ``--listen``.
 
     An endpoint string (of `twisted.internet.endpoints.serverFromString`) is known by its name and
-    colon; it is not looked into. Raises ValueError.
+    colon. Raises ValueError.
     """
     named = _HOST_AND_PORT.fullmatch(word)
-    is_host = named is not None and named[1].lower() not in _ENDPOINT_NAMES
+    is_host = named is not None and named[1].lower() not in ENDPOINT_TYPES
     if _ENDPOINT.match(word) and not is_host:
         if word.endswith(":") and not word.endswith("\\:"):
             raise ValueError(f"nothing follows the colon of {word!r}; expected {LISTEN_FORMS}")
+        try:
+            check_endpoint(word)
+        except ValueError as error:
+            raise ValueError(f"'{word}': {error}") from None
         return Listener(position, endpoint=word)
     if named is not None:
-        near = "" if "." in named[1] else suggest(named[1], _ENDPOINT_NAMES)
+        near = "" if "." in named[1] else suggest(named[1], ENDPOINT_TYPES)
         if near:
             raise ValueError(f"{named[1]!r} is no kind of endpoint{near}; expected {LISTEN_FORMS}")
         return Listener(position, named[1], _port(named[2]))

@@ -42,7 +42,7 @@ def test_listen_misspelled_endpoint() -> None:
         "systemd:domain=INET:index=0",
         "tcp:8080",
         "tcp6:8080",
-        "TCP:8080",
+        "TCP6:8080",
         "ssl:443:privateKey=k:certKey=c",
         "haproxy:tcp:8080",
         "tcp:8080:interface=127.0.0.1",
@@ -67,6 +67,7 @@ def test_listen_endpoint(word: str) -> None:
         ("[::g]:80", "is no address"),
         ("127.0.0.1:http", "'http' is no port"),
         ("unix:", "nothing follows the colon"),
+        ("tcp:many", r"'tcp:many': port: expected a number from 0 to 65535, got 'many'"),
         ("", "no port"),
     ],
 )

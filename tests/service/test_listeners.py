@@ -16,6 +16,7 @@ from scgiproxy.config.addresses import parse_listen
 from scgiproxy.config.model import Listener, Position
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.listeners import ListenerService, endpoint_text, is_inherited
+from tests.e2e.test_listening import certificate as make_certificate
 
 
 class Reactor(MemoryReactorClock):
@@ -134,7 +135,7 @@ def test_plain_endpoints(word: str, secure: bool) -> None:
     assert sites == [secure]
 
 
-@pytest.mark.parametrize("word", ["ssl:81", "tls:/certificates", "haproxy:ssl:81", "SSL:81"])
+@pytest.mark.parametrize("word", ["ssl:81", "tls:/certificates", "haproxy:ssl:81", "TLS:/a"])
 def test_secure_endpoints(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those whose connections are TLS, behind a PROXY header too."""
 
@@ -155,8 +156,6 @@ def test_secure_endpoints(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ("word", "message"),
     [
         ("nothing:at=all", "is no endpoint: Unknown endpoint type: 'nothing'"),
-        ("tcp:81:colour=red", "is no endpoint: .*colour"),
-        ("tcp:many", "is no endpoint: .*many"),
         ("ssl:81:privateKey=/none.pem", "No such file or directory: /none.pem"),
         ("systemd:domain=INET:index=7", "systemd has not handed over such a socket"),
         ("systemd:domain=INET:name=a", "systemd has not handed over such a socket"),
@@ -169,6 +168,31 @@ def test_strings_that_are_no_endpoint(word: str, message: str) -> None:
         service(reactor, word, "127.0.0.1:81", "nothing:at=all")
     assert len(raised.value.problems) == 2
     assert reactor.open == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pyOpenSSL, in Twisted
+@pytest.mark.parametrize(
+    "word",
+    [
+        "tcp:81:127.0.0.1:5",
+        "tcp:port=81:interface=127.0.0.1:backlog=5",
+        r"tcp6:81:5:\:\:1",
+        r"tcp6:port=81:backlog=5:interface=\:\:1",
+        "unix:/a:660:5:0",
+        "unix:address=/a:mode=660:backlog=5:lockfile=0",
+        "haproxy:tcp:81:interface=127.0.0.1",
+        "ssl:81:{key}:{key}:TLS_METHOD:127.0.0.1:5:{key}",
+        "ssl:port=81:privateKey={key}:certKey={key}:sslmethod=TLS_METHOD:extraCertChain={key}",
+        "tls:{folder}:81:5:127.0.0.1",
+        "tls:path={folder}:port=81:backlog=5:interface=127.0.0.1",
+    ],
+)
+def test_the_keys_are_those_of_twisted(word: str, tmp_path: Path) -> None:
+    """What `config.endpoints` says of each type, in order and by name."""
+    key = make_certificate(tmp_path / "certificates")
+    made, _ = service(Reactor(), word.format(key=key, folder=key.parent))
+    made.startService()
+    assert made.stopService().called
 
 
 def test_tls_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:

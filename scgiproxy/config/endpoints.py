@@ -1,0 +1,182 @@
+"""Twisted's server endpoint strings, as Listen takes them: which keys each type has, and values.
+
+They are checked here so that what is wrong is told in the words of a configuration, with its line.
+A type that is not in the table is a plugin's, and is left to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from scgiproxy.config.arguments import parse_integer
+from scgiproxy.config.problems import suggest
+
+_COLON = r" (a colon inside of a value is written \:)"
+_OCTAL = re.compile(r"[0-7]{3,4}")
+_INTERFACE = re.compile(r"[0-9A-Za-z_.:%-]*")
+
+Check = Callable[[str], None]
+"""Raises ValueError with what was expected of a value."""
+
+
+def _port(value: str) -> None:
+    parse_integer(value, 0, 65535)
+
+
+def _number(value: str) -> None:
+    parse_integer(value)
+
+
+def _mode(value: str) -> None:
+    if not _OCTAL.fullmatch(value):
+        raise ValueError(f"expected an octal number such as 660, got {value!r}")
+
+
+def _interface(value: str) -> None:
+    if not _INTERFACE.fullmatch(value):
+        raise ValueError(f"expected an address such as 127.0.0.1, got {value!r}")
+
+
+def _path(value: str) -> None:
+    if not value:
+        raise ValueError("expected a path")
+
+
+def _name(value: str) -> None:
+    if not value:
+        raise ValueError("expected a name")
+
+
+def _one_of(*words: str) -> Check:
+    def check(value: str) -> None:
+        if value not in words:
+            raise ValueError(f"expected {_or(words)}, got {value!r}")
+
+    return check
+
+
+_TYPES: Mapping[str, Mapping[str, Check]] = {
+    "tcp": {"port": _port, "interface": _interface, "backlog": _number},
+    "tcp6": {"port": _port, "backlog": _number, "interface": _interface},
+    "unix": {
+        "address": _path,
+        "mode": _mode,
+        "backlog": _number,
+        "lockfile": _one_of("0", "1"),
+    },
+    "ssl": {
+        "port": _port,
+        "privateKey": _path,
+        "certKey": _path,
+        "sslmethod": _name,
+        "interface": _interface,
+        "backlog": _number,
+        "extraCertChain": _path,
+        "dhParameters": _path,
+    },
+    "tls": {"path": _path, "port": _port, "backlog": _number, "interface": _interface},
+    "systemd": {"domain": _one_of("INET", "INET6", "UNIX"), "index": _number, "name": _name},
+}
+"""The keys of each type in the order in which they may stand without their names; the first one
+must be there."""
+
+_IN_LOWER_CASE = frozenset({"tcp", "unix", "ssl"})
+"""Twisted reads the names of the others in any case."""
+
+_WRAPPERS = frozenset({"haproxy"})
+"""Types that take another whole endpoint string."""
+
+ENDPOINT_TYPES = frozenset(_TYPES) | _WRAPPERS
+"""The types that Twisted has, without `stdio`, which is no place to listen on."""
+
+
+def check_endpoint(text: str) -> None:
+    """Raise ValueError for a string that is no endpoint, or no place to listen on.
+
+    Types of plugins are not known here, and files are not looked at.
+    """
+    kind, words = _kind_and_words(text)
+    lower = kind.lower()
+    if lower in _IN_LOWER_CASE and kind != lower:
+        raise ValueError(f"{kind!r} is no kind of endpoint; did you mean {lower}?")
+    if lower == "stdio":
+        raise ValueError("standard input and output are no place to listen on")
+    keys = _TYPES.get(lower)
+    if keys is None:
+        return
+    wrong: list[str] = []
+    given = _by_key(kind, keys, words, wrong)
+    for key, value in given.items():
+        try:
+            keys[key](value)
+        except ValueError as error:
+            wrong.append(f"{key}: {error}")
+    first = next(iter(keys))
+    if first not in given:
+        wrong.append(f"{kind} needs {first}; expected {kind}:{first.upper()}")
+    if lower == "systemd" and ("index" in given) == ("name" in given):
+        wrong.append("systemd needs one of index and name")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def _kind_and_words(text: str) -> tuple[str, list[list[str]]]:
+    """The type of an endpoint, of the inner one if there is one around it, and what follows."""
+    kind, *words = _split(text)
+    while kind[0].lower() in _WRAPPERS:
+        if not words or len(words[0]) > 1 or not words[0][0]:
+            raise ValueError(f"{kind[0]} needs another endpoint; expected {kind[0]}:tcp:PORT")
+        kind, *words = words
+    return kind[0], words
+
+
+def _by_key(
+    kind: str, keys: Mapping[str, Check], words: list[list[str]], wrong: list[str]
+) -> dict[str, str]:
+    """The values by their keys; those without one have the next of `keys`.
+
+    What cannot be understood goes to `wrong`.
+    """
+    given: dict[str, str] = {}
+    order = iter(keys)
+    for word in words:
+        key = word[0] if len(word) == 2 else next(order, None)
+        if key is None:
+            wrong.append(f"{word[0]!r} is left over{_COLON}")
+        elif key not in keys:
+            wrong.append(f"{key!r} is no key of {kind}; expected {_or(keys)}{suggest(key, keys)}")
+        elif key in given:
+            wrong.append(f"{key} is given twice{_COLON}")
+        else:
+            given[key] = word[-1]
+    return given
+
+
+def _split(text: str) -> list[list[str]]:
+    """The parts between colons, each one word, or a key and its value.
+
+    A backslash takes the next character literally; only the first ``=`` of a part is a sign.
+    """
+    parts: list[list[str]] = [[""]]
+    at = 0
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            at += 1
+            if at == len(text):
+                raise ValueError("nothing follows the backslash at its end")
+            parts[-1][-1] += text[at]
+        elif character == ":":
+            parts.append([""])
+        elif character == "=" and len(parts[-1]) == 1:
+            parts[-1].append("")
+        else:
+            parts[-1][-1] += character
+        at += 1
+    return parts
+
+
+def _or(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
