@@ -59,16 +59,17 @@ It gets the request that it was passed with.
 """
 
 
-def content_type(path: str) -> bytes:
+def content_type(path: str, default: bytes | None = None) -> bytes:
     """The media type that the extension of `path` stands for, by the system's table.
 
-    What is compressed is served as what it is, not as what is in it; an unknown extension is
-    ``application/octet-stream``, so that no browser guesses a page out of an upload.
+    What is compressed is served as what it is, not as what is in it; no or an unknown extension is
+    `default`, or else ``application/octet-stream``, so that no browser guesses a page out of an
+    upload.
     """
     kind, encoding = _types().guess_type("/" + path.rpartition("/")[2], strict=False)
     if encoding is not None:
-        kind = _ENCODED_TYPES.get(encoding)
-    return (kind or "application/octet-stream").encode("ascii")
+        kind, default = _ENCODED_TYPES.get(encoding), None
+    return kind.encode("ascii") if kind is not None else default or b"application/octet-stream"
 
 
 @cache
@@ -83,6 +84,7 @@ def send_file(
     headers: HeaderList,
     status: int = 200,
     reason: bytes | None = None,
+    default_type: bytes | None = None,
     refuse: Refuse = answer_page,
     now: Callable[[], float] = time.time,
 ) -> None:
@@ -90,13 +92,17 @@ def send_file(
 
     `headers` are kept; the Content-Type, ETag, Last-Modified and Accept-Ranges among them stand
     for those of the file, in conditions too. Ranges and conditions count for GET and HEAD with
-    status 200 only; any other status sends the whole file. `refuse` answers a 412 or 416. `now` is
+    status 200 only; any other status sends the whole file. `default_type` is the Content-Type of a
+    file whose extension says none (see `content_type`). `refuse` answers a 412 or 416. `now` is
     the wall clock. A file that shrinks while it is sent ends in `request.abort`. If the client
     leaves, the file is closed in that turn. Raises `GatewayError`, before anything is sent, if a
     small file cannot be read.
     """
     try:
-        answer = _prepare(request, opened, _without(headers, _FRAMING), status, reason, now())
+        headers = _without(headers, _FRAMING)
+        if not any(name.lower() == b"content-type" for name, _ in headers):
+            headers.append((b"Content-Type", content_type(opened.path, default_type)))
+        answer = _prepare(request, opened, headers, status, reason, now())
         if answer.refused:
             opened.close()
             refuse(request, answer.status, answer.headers)
@@ -147,10 +153,7 @@ def _prepare(
     size = opened.size
     whole = (ByteRange(0, size),) if size else ()
     given = {name.lower(): value for name, value in headers}
-    kind = given.get(b"content-type")
-    if kind is None:
-        kind = content_type(opened.path)
-        headers.append((b"Content-Type", kind))
+    kind = given[b"content-type"]
     if status != 200 or request.method not in (b"GET", b"HEAD"):
         return _Answer(status, reason, headers, whole)
 

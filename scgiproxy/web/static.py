@@ -28,14 +28,16 @@ def answer_static(
     url_path: bytes,
     query: bytes = b"",
     status: int = 200,
+    default_type: bytes | None = None,
     refuse: Refuse = answer_page,
 ) -> None:
     """Answer GET or HEAD with the file at `rest` beneath the folder `root`; others with a 405.
 
     `rest` and `url_path`, the whole path of the request, are decoded and in normal form; `query`
     is raw and without its ``?``. A directory is answered with its index.html, and without a slash
-    at its end with a 301 to where it has one. `status` is for the page of an ErrorDocument;
-    `refuse` answers what is no file (301, 405, 412, 416).
+    at its end with a 301 to where it has one. `status` is for the page of an ErrorDocument,
+    `default_type` for a file whose extension says no type; `refuse` answers what is no file (301,
+    405, 412, 416).
 
     Raises `Forbidden` for a directory without an index, a name that begins with ``.ht``, and what
     `open_beneath` refuses; `NotFound`; `GatewayError`. Nothing is sent then.
@@ -59,7 +61,7 @@ def answer_static(
             location += b"?" + query
         refuse(request, 301, [(b"Location", location)])
         return
-    send_file(request, opened, headers=[], status=status, refuse=refuse)
+    send_file(request, opened, headers=[], status=status, default_type=default_type, refuse=refuse)
 
 
 def _open_index(root: str, directory: bytes) -> OpenedFile:

@@ -49,6 +49,21 @@ def test_content_types(name: str, kind: bytes) -> None:
     assert content_type(name) == kind
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("/srv/README", b"text/x-given; a=b"),
+        ("/srv/a.unheard-of", b"text/x-given; a=b"),
+        ("/srv/a.html", b"text/html"),
+        ("/srv/a.tar.gz", b"application/gzip"),
+        # Compressed it is not what was given, and nobody would unpack it.
+        ("/srv/page.br", b"application/octet-stream"),
+    ],
+)
+def test_a_default_is_for_what_has_no_type(name: str, kind: bytes) -> None:
+    assert content_type(name, b"text/x-given; a=b") == kind
+
+
 ETAG = b'"3e8-%x"' % (MTIME * 10**9)
 
 

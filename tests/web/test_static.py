@@ -64,6 +64,19 @@ def test_ranges(root: Path) -> None:
     assert (request.status, request.body) == (206, b"th")
 
 
+@pytest.mark.parametrize("name", [b"/with/noext", b"/with/odd.unheard-of"])
+def test_a_default_type(root: Path, name: bytes) -> None:
+    """For what has no type of its own, each of several parts too."""
+    (root / name.decode()[1:]).write_text("0123456789" * 100)
+    given = b"application/json"
+    assert get(root, name, default_type=given).response_header(b"content-type") == given
+    plain = get(root, b"/a b.txt", default_type=given)
+    assert plain.response_header(b"content-type") == b"text/plain"
+    parts = get(root, name, default_type=given, headers={b"range": b"bytes=0-0,900-900"})
+    assert parts.body.count(b"Content-Type: application/json\r\n") == 2
+    assert get(root, name).response_header(b"content-type") == b"application/octet-stream"
+
+
 def test_dot_files_are_served_as_apache_does(root: Path) -> None:
     assert get(root, b"/.hidden").body == b"seen"
 
