@@ -15,6 +15,7 @@ from scgiproxy.config.arguments import (
     is_directory,
     parse_integer,
 )
+from scgiproxy.config.expressions import missing_groups
 from scgiproxy.config.scopes import MountDraft, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge
 from scgiproxy.message.backend_url import parse_backend_url
@@ -73,7 +74,10 @@ def _read_set_handler(place: Place, words: list[str]) -> str | MountDraft | None
     target = parse_backend_url(name[len("proxy:") :])
     if target.note:
         place.warn(f"SetHandler: {target.note}")
-    if isinstance(place.pattern, bytes) and place.pattern.endswith(b"/") and not target.path:
+    if not isinstance(place.pattern, bytes):
+        if missing := missing_groups(target.path, place.pattern):
+            place.warn(f"SetHandler: {missing}")
+    elif place.pattern.endswith(b"/") and not target.path:
         target = replace(target, path=b"/")
     # Apache's walk through the file system gives such a request its PATH_INFO, so it is sent.
     return MountDraft(place.pattern, target, place.parameters({"path_info": True}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scgiproxy.config.arguments import as_bytes
-from scgiproxy.config.expressions import compile_expression
+from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import ANYWHERE, Directive, Merge, Read
 from scgiproxy.rules.environment import (
@@ -82,7 +82,10 @@ def _read_if(directive: str, *, attribute: str = "", ignore_case: bool = False) 
         pattern = compile_expression(expression, ignore_case=ignore_case)
         assignments = tuple(parse_assignment(word) for word in assigned)
         for assignment in assignments:
-            _check_name(place, directive, assignment.name.decode("utf-8", "surrogateescape"))
+            name = assignment.name.decode("utf-8", "surrogateescape")
+            _check_name(place, directive, name)
+            if missing := missing_groups(assignment.value or b"", pattern):
+                place.warn(f"{directive}: in the value of {name}, {missing}")
         return (SetVariableIf(as_bytes(named), pattern, assignments),)
 
     return read

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import warnings
 
+from scgiproxy.rules.substitution import Template
+
 _POSIX = {
     "alnum": "a-zA-Z0-9",
     "alpha": "a-zA-Z",
@@ -54,6 +56,16 @@ def compile_expression(text: str, *, ignore_case: bool = False) -> re.Pattern[by
         raise ValueError(f"the expression {text!r} does not compile: {error.msg}{where}") from None
     except (OverflowError, RecursionError) as error:
         raise ValueError(f"the expression {text!r} is too large: {error}") from None
+
+
+def missing_groups(text: bytes, pattern: re.Pattern[bytes]) -> str:
+    """What to say of each ``$N`` in `text` for which `pattern` has no group; empty if all is well."""
+    missing = sorted(each for each in Template(text).references if each > pattern.groups)
+    if not missing:
+        return ""
+    shown = ", ".join(f"${number}" for number in missing)
+    count = {0: "no groups", 1: "one group"}.get(pattern.groups, f"{pattern.groups} groups")
+    return f"{shown} will be empty: the expression has {count}"
 
 
 class _Translation:

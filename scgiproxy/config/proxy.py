@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from scgiproxy.config.arguments import as_bytes, parse_flag, parse_integer
-from scgiproxy.config.expressions import compile_expression
+from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.parameters import read_parameters, set_parameters
 from scgiproxy.config.scopes import MemberDraft, MountDraft, Pattern, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge, Read
@@ -83,6 +83,8 @@ def _target(place: Place, directive: str, url: str, pattern: Pattern) -> Backend
             )
     else:
         target = _expression_target(url)
+        if missing := missing_groups(target.path, pattern):
+            place.warn(f"{directive}: {missing}")
     _hint(place, directive, target)
     return target
 

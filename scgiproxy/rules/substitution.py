@@ -12,9 +12,12 @@ class Template:
 
     ``$0`` is the whole match; a group that took no part, or that the expression does not have, is
     empty. A backslash takes the next character literally, so ``\\$1`` is no reference.
+
+    - `references`: the numbers of the groups that are referred to.
+    - `has_references`: whether there are any.
     """
 
-    __slots__ = ("_literal", "_pieces", "has_references")
+    __slots__ = ("_literal", "_pieces", "has_references", "references")
 
     def __init__(self, text: bytes) -> None:
         pieces: list[bytes | int] = []
@@ -31,6 +34,7 @@ class Template:
             literal = b""
         self._literal = literal + text[position:]
         self._pieces = (*pieces, self._literal)
+        self.references = frozenset(piece for piece in pieces if isinstance(piece, int))
         self.has_references = bool(pieces)
 
     def expand(self, match: re.Match[bytes]) -> bytes:

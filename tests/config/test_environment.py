@@ -29,6 +29,18 @@ def test_what_does_nothing(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("SetEnvIf Host (a) A=$0$1 B=$2", "SetEnvIf: in the value of B, $2 will be empty"),
+        ("BrowserMatch a A=$1", "BrowserMatch: in the value of A, $1 will be empty"),
+    ],
+)
+def test_groups_that_are_not_there(line: str, message: str) -> None:
+    (note,) = notes_of(line)
+    assert note.startswith(f"f:1: {message}: the expression has ")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
         ('SetEnv "" x', "expected the name of a variable, got ''"),
         ("SetEnv A b # comment", "takes 1 or 2 arguments (NAME [VALUE]); 4 given"),
         ("SetEnvIf ^A( . B", "'^A(' is no expression for header names"),

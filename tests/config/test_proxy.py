@@ -120,6 +120,34 @@ def test_captures_may_not_choose_the_backend(url: str) -> None:
     assert "$1 may not be part of the backend's address" in error
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("^/(.*)$ scgi://localhost/$9", "$9 will be empty: the expression has one group"),
+        ("^/x scgi://localhost/$1", "$1 will be empty: the expression has no groups"),
+        ("^/(a)(b) scgi://localhost/$3/$2/$4", "$3, $4 will be empty: the expression has 2 groups"),
+        ("^/(?:x) scgi://localhost:1$0$1", "$1 will be empty: the expression has no groups"),
+        ("^/(.*)$ scgi://localhost/$0$1", None),
+        ("^/(.*)$ scgi://localhost/$a", None),
+        (r"^/x scgi://localhost/\\$1", None),
+    ],
+)
+def test_captures_of_groups_that_are_not_there(line: str, told: str | None) -> None:
+    """They stay empty, as in Apache, with a warning."""
+    notes = notes_of(f"ProxyPassMatch {line}")
+    assert notes == ([] if told is None else [f"f:1: ProxyPassMatch: {told}"])
+
+
+def test_captures_of_a_sections_expression() -> None:
+    section = "<LocationMatch ^/(.*)>\n{} scgi://localhost/$2\n</LocationMatch>"
+    for directive in ("ProxyPass", "ProxyPassMatch", "SetHandler"):
+        text = section.format(directive).replace("SetHandler ", "SetHandler proxy:")
+        assert notes_of(text) == [
+            f"f:2: {directive}: $2 will be empty: the expression has one group"
+        ]
+    assert notes_of(section.format("ProxyPass").replace("$2", "$1")) == []
+
+
 def test_in_a_location() -> None:
     """The path is the section's; an expression is used like that of a ProxyPassMatch."""
     config = load("<Location /a>\nProxyPass scgi://localhost:1\n</Location>")

@@ -186,6 +186,15 @@ def test_keywords(configured: Configured) -> None:
     ]
 
 
+@behaviour("ProxyPassMatch")
+def test_a_group_that_is_not_there(configured: Configured) -> None:
+    """Is empty, and the check says so."""
+    gateway = configured("ProxyPassMatch ^/a(.*) scgi://127.0.0.1:4000/x$1y$9 pathinfo=on")
+    assert gateway.ask("/a/b").variables["PATH_INFO"] == "/x/by"
+    (note,) = gateway.notes
+    assert note == "f:1: ProxyPassMatch: $9 will be empty: the expression has one group"
+
+
 @behaviour("ProxyPass", "ProxyPassMatch")
 def test_slashes_that_disagree(configured: Configured) -> None:
     """A warning with the line; no request goes to a host that nobody named."""

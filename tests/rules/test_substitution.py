@@ -35,3 +35,9 @@ def test_template(text: bytes, expanded: bytes, has_references: bool) -> None:
     template = Template(text)
     assert template.expand(match) == expanded
     assert template.has_references is has_references
+
+
+def test_references() -> None:
+    """Which groups are meant; an escaped one is none."""
+    assert Template(rb"/$1/$0$1\$3$a").references == {0, 1}
+    assert Template(b"/").references == frozenset()
