@@ -111,11 +111,15 @@ DIFFERENCES = {
     ),
     "type-case": "Content-Type is passed as it came; Apache writes the type in lower case",
     "type-from-extension": (
-        "a response without a Content-Type stays without; Apache guesses one from the URL"
+        "a response without a Content-Type stays without; Apache guesses one from the URL, or gives "
+        "it that of the answer that redirected to it"
     ),
     "two-blanks": (
         "more than one blank between the parts of a request line is taken as one (RFC 9112 "
         "section 3 allows it); Apache answers 400"
+    ),
+    "unknown-file-type": (
+        "a file whose extension says no type is application/octet-stream; Apache sends no type"
     ),
     "unknown-methods": (
         "a method that the HTTP parser does not know is 501; Apache passes it to the backend"

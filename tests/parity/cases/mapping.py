@@ -327,6 +327,21 @@ CASES = (
         ),
     ),
     Case(
+        name="map-static-without-extension",
+        request=get("/noext"),
+        config=_SLASHES,
+        differs=Differs(
+            "unknown-file-type",
+            apache={"header:content-type": None},
+            gateway={"header:content-type": ("application/octet-stream",)},
+        ),
+    ),
+    Case(
+        name="map-static-type-unset",
+        request=get("/noext"),
+        config=_SLASHES + "\n<Location /noext>\nHeader unset Content-Type\n</Location>",
+    ),
+    Case(
         name="map-static-unknown-method",
         request=get("/plain.txt", method="BREW"),
         config=_SLASHES,

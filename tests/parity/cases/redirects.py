@@ -6,6 +6,7 @@ from tests.e2e.scripted import HELLO, Script, answer
 from tests.parity.case import APACHE, PROXY, Case, Differs, Facts, get, post
 
 _TEXT = b"Content-Type: text/plain\r\n"
+_TYPE = b"Content-Type: application/json"
 
 
 def _to(target: bytes, *lines: bytes, name: bytes = b"Location") -> bytes:
@@ -118,6 +119,20 @@ CASES = (
     _redirect("two-slashes", _to(b"//other/y")),
     _redirect("dots", _to(b"/nowhere/../other/y")),
     _redirect("to-a-file", _to(b"/plain.txt")),
+    _redirect("type-of-the-file", _to(b"/plain.txt", _TYPE)),
+    _redirect("type-of-the-answer", _to(b"/other/y", _TYPE)),
+    Case(
+        name="redirect-to-an-answer-without-type",
+        request=get("/a/x"),
+        config=_BOTH,
+        scripts=(answer(_to(b"/other/y", _TYPE)),),
+        other=answer(b"Status: 200 OK\r\n\r\nhello"),
+        differs=Differs(
+            "type-from-extension",
+            apache={"header:content-type": ("application/json",)},
+            gateway={"header:content-type": None},
+        ),
+    ),
     _redirect("to-a-missing-file", _to(b"/missing.txt"), own_page=True),
     _redirect(
         "post-becomes-get",
