@@ -14,7 +14,7 @@ The reactor is imported when the service is made, never before: ``twistd --react
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -119,24 +119,23 @@ class Options(usage.Options):
             if self["demo"]:
                 _demo(self, reactor).application.discard()
             else:
-                config = load(self)
-                notes = config.notes
-                check(config, reactor)
+                notes = load(self, lambda config: check(config, reactor)).notes
         except ConfigError as error:
-            _print_problems([*notes, *error.problems])
+            _print_problems(error.problems)
             return 1
         _print_problems(notes)
         print("Syntax OK")  # noqa: T201
         return 0
 
 
-def load(options: Options) -> Config:
-    """The configuration that the options name. Raises ConfigError with every problem."""
+def load(options: Options, check: Callable[[Config], object] | None = None) -> Config:
+    """The configuration that the options name. Raises ConfigError with every problem, those that
+    `check` raises included (see `config.load.load_file`)."""
     from scgiproxy.config.load import load_file, load_options
 
     if options["proxypass"]:
-        return load_options(options["proxypass"], options["listen"])
-    return load_file(options["config"], defines=options["defines"])
+        return load_options(options["proxypass"], options["listen"], check=check)
+    return load_file(options["config"], defines=options["defines"], check=check)
 
 
 def makeService(options: Options) -> IService:
@@ -151,10 +150,12 @@ def makeService(options: Options) -> IService:
     from scgiproxy.service.root import GatewayService
     from scgiproxy.service.startup import ProcessService
 
+    made: list[GatewayService] = []
     try:
         if options["demo"]:
             return ProcessService(_demo(options, reactor))
-        return ProcessService(GatewayService(load(options), reactor))
+        load(options, lambda config: made.append(GatewayService(config, reactor)))
+        return ProcessService(made[0])
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None

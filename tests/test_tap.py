@@ -150,9 +150,9 @@ class TestService:
         assert not service.running
 
     def test_a_file_with_errors(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Ends the process, telling what `--check` tells; `load` raises."""
+        """Ends the process, telling what `--check` tells, about the parts too; `load` raises."""
         config = tmp_path / "f"
-        config.write_text("Listen 81\nTimeout never\nOptions All\n")
+        config.write_text("Listen 81\nTimeout never\nOptions All\nSetHandler nobody\n")
         options = parsed("-c", str(config))
         with pytest.raises(ConfigError):
             load(options)
@@ -160,7 +160,7 @@ class TestService:
             makeService(options)
         assert ended.value.code == 1
         told = capsys.readouterr().err.splitlines()
-        assert [line.partition(": ")[0] for line in told] == [f"{config}:2", f"{config}:3"]
+        assert [line.partition(": ")[0] for line in told] == [f"{config}:{at}" for at in (2, 3, 4)]
         assert ": note: " in told[1]
         with pytest.raises(SystemExit):
             parsed("-t", "-c", str(config))

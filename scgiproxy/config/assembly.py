@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -27,6 +27,7 @@ from scgiproxy.config.scopes import (
     ReverseDraft,
 )
 from scgiproxy.config.table import Merge, merge_fields
+from scgiproxy.errors import ConfigError
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.access import (
     RequireAll,
@@ -42,9 +43,16 @@ from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.rewriting import ReverseRule
 from scgiproxy.rules.settings import ServerSettings
 
+Check = Callable[[Config], object]
+"""Raises ConfigError with what is wrong with a model; it may get one that is not whole."""
 
-def assemble(draft: ConfigurationDraft) -> Config:
-    """The model of what was read. Raises ConfigError with every problem, if one is an error."""
+
+def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
+    """The model of what was read.
+
+    Raises ConfigError with every problem, if one is an error: those of `check` too, which gets what
+    could be made.
+    """
     balancers: dict[str, Balancer] = {}
     main = _Host(draft, draft.main, balancers)
     hosts = [_Host(draft, host, balancers) for host in draft.virtual_hosts]
@@ -55,17 +63,23 @@ def assemble(draft: ConfigurationDraft) -> Config:
     for host in (main_host, *virtual_hosts):
         _check_users(draft, host)
     server = main_host.server
-    notes = draft.problems.notes()
-    return Config(
+    config = Config(
         listeners=tuple(draft.listeners),
         main=main_host,
         virtual_hosts=virtual_hosts,
         balancers=balancers,
         log_level=server.log_level,
         error_log=server.error_log,
-        notes=notes,
+        notes=draft.problems.found(),
         **draft.values,
     )
+    if check is not None:
+        try:
+            check(config)
+        except ConfigError as error:
+            draft.problems.include(error)
+    draft.problems.raise_errors()
+    return config
 
 
 class _Host:
@@ -88,6 +102,7 @@ class _Host:
         host = self.host
         server, base = dict(host.server), self.base
         sections, mounts, aliases = self.sections, self.mounts, tuple(host.aliases)
+        handlers = dict(host.handlers)
         if main is not None:
             inherited = {
                 name: value
@@ -102,6 +117,8 @@ class _Host:
             sections = main.sections + sections
             mounts = main.mounts + mounts
             aliases += tuple(main.host.aliases)
+            for name, positions in main.host.handlers.items():
+                handlers[name] = positions + handlers.get(name, ())
         return VirtualHost(
             host.position,
             host.addresses,
@@ -110,6 +127,7 @@ class _Host:
             sections,
             mounts,
             aliases,
+            handlers,
         )
 
     def _section(self, section: Section) -> Section:
@@ -152,7 +170,8 @@ class _Host:
         settings = BackendSettings()
         if target is not None and target.address is None:
             key, balancer = self._balancer(target.balancer, draft.parameters)
-            target = replace(target, balancer=key)
+            # Without members there has been an error, and only a check sees the model.
+            target = replace(target, balancer=key) if key else None
             settings = BackendSettings(**{**balancer, **draft.parameters.values})
         elif target is not None:
             settings = self._settings(target, draft.parameters)
@@ -176,7 +195,8 @@ class _Host:
     # Balancers
 
     def _balancer(self, name: str, used: Parameters) -> tuple[str, dict[str, Any]]:
-        """The key of a balancer as this host knows it, and what it says of the mount."""
+        """The key of a balancer as this host knows it (empty if it has no members), and what it
+        says of the mount."""
         own = self.host.balancers.get(name)
         inherited = self._draft.main.balancers.get(name)
         drafts = list({id(draft): draft for draft in (inherited, own) if draft}.values())
@@ -185,13 +205,12 @@ class _Host:
         # A virtual host's own members replace the main server's; its parameters are added.
         source = self._balancer_draft(name)
         if source is None:
-            if "balancermember" in self._draft.failed:
-                return name, {}
-            self._draft.problems.error(
-                used.position,
-                f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one",
-            )
-            return name, {}
+            if "balancermember" not in self._draft.failed:
+                self._draft.problems.error(
+                    used.position,
+                    f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one",
+                )
+            return "", {}
         layers = [given for draft in drafts for given in draft.parameters]
         combined = _combined(layers)
         mount_fields = {k: combined.pop(k) for k in ("path_info",) if k in combined}

@@ -68,6 +68,8 @@ def _read_set_handler(place: Place, words: list[str]) -> str | MountDraft | None
     if name.lower() == "none":
         return None
     if not name.lower().startswith("proxy:"):
+        handlers = place.host.handlers
+        handlers[name] = (*handlers.get(name, ()), place.position)
         return name
     if place.context in Context.DIRECTORY | Context.PROXY:
         raise ValueError("proxy:URL has no meaning here; expected it in a <Location>")

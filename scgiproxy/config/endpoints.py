@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
-from scgiproxy.config.arguments import parse_integer
+from scgiproxy.config.arguments import is_directory, parse_integer
 from scgiproxy.config.problems import suggest
 
 _COLON = r" (a colon inside of a value is written \:)"
@@ -43,6 +44,11 @@ def _path(value: str) -> None:
         raise ValueError("expected a path")
 
 
+def _folder(value: str) -> None:
+    if not is_directory(Path(value)):
+        raise ValueError(f"expected an existing directory, got {value!r}")
+
+
 def _name(value: str) -> None:
     if not value:
         raise ValueError("expected a name")
@@ -69,13 +75,13 @@ _TYPES: Mapping[str, Mapping[str, Check]] = {
         "port": _port,
         "privateKey": _path,
         "certKey": _path,
-        "sslmethod": _name,
+        "sslmethod": _one_of("TLS_METHOD", "TLS_SERVER_METHOD", "SSLv23_METHOD", "TLSv1_2_METHOD"),
         "interface": _interface,
         "backlog": _number,
         "extraCertChain": _path,
         "dhParameters": _path,
     },
-    "tls": {"path": _path, "port": _port, "backlog": _number, "interface": _interface},
+    "tls": {"path": _folder, "port": _port, "backlog": _number, "interface": _interface},
     "systemd": {"domain": _one_of("INET", "INET6", "UNIX"), "index": _number, "name": _name},
 }
 """The keys of each type in the order in which they may stand without their names; the first one
@@ -94,7 +100,7 @@ ENDPOINT_TYPES = frozenset(_TYPES) | _WRAPPERS
 def check_endpoint(text: str) -> None:
     """Raise ValueError for a string that is no endpoint, or no place to listen on.
 
-    Types of plugins are not known here, and files are not looked at.
+    Types of plugins are not known here, and files are not looked into.
     """
     kind, words = _kind_and_words(text)
     lower = kind.lower()
@@ -119,6 +125,12 @@ def check_endpoint(text: str) -> None:
         wrong.append("systemd needs one of index and name")
     if wrong:
         raise ValueError("; ".join(wrong))
+
+
+def endpoint_type(text: str) -> str:
+    """The type that an endpoint string names, in lower case; inside of another one if that is how
+    it is written (``haproxy:tcp:80`` is ``tcp``). Raises ValueError."""
+    return _kind_and_words(text)[0].lower()
 
 
 def _kind_and_words(text: str) -> tuple[str, list[list[str]]]:

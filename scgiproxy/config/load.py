@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scgiproxy.config.assembly import assemble
+from scgiproxy.config.assembly import Check, assemble
 from scgiproxy.config.directives import DIRECTIVES, is_served
 from scgiproxy.config.lexer import quote_word
 from scgiproxy.config.model import Config, Position
@@ -28,16 +28,21 @@ def load_file(
     defines: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     balancing_methods: Sequence[str] = BALANCING_METHODS,
+    check: Check | None = None,
 ) -> Config:
     """Load a configuration file and what it includes.
 
     `defines` are those of ``-D``; `environment` is what ``${NAME}`` and PassEnv may name, the
     process' own by default; `balancing_methods` are the values of ``lbmethod``. Raises
     `errors.ConfigError` with every problem, warnings included.
+
+    `check` is for what only shows when the parts are made. It is called with the model, also with
+    what is left of one that has errors, so that those of both are told in one run: it raises
+    `errors.ConfigError`.
     """
     path = Path(path)
     loading = _Loading(path.absolute().parent, str(path), defines, environment, balancing_methods)
-    return loading.finish(loading.reader.read_file(path))
+    return loading.finish(loading.reader.read_file(path), check)
 
 
 def load_text(
@@ -48,19 +53,22 @@ def load_text(
     defines: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     balancing_methods: Sequence[str] = BALANCING_METHODS,
+    check: Check | None = None,
 ) -> Config:
     """Load a configuration from memory; `file_name` is what messages call it, and relative paths
     begin at `server_root`. Otherwise as `load_file`."""
     root = Path(server_root).absolute()
     loading = _Loading(root, file_name, defines, environment, balancing_methods)
-    return loading.finish(loading.reader.read_text(text, file_name))
+    return loading.finish(loading.reader.read_text(text, file_name), check)
 
 
-def load_options(proxypass: Sequence[str], listen: Sequence[str] = ()) -> Config:
+def load_options(
+    proxypass: Sequence[str], listen: Sequence[str] = (), *, check: Check | None = None
+) -> Config:
     """Load what the command line says without a file: lines of ProxyPass and of Listen.
 
     They go through the same table. A position is the option and its number: ``--proxypass:1``.
-    Raises `errors.ConfigError`.
+    `check` is that of `load_file`. Raises `errors.ConfigError`.
     """
     loading = _Loading(Path.cwd(), "--proxypass", None, None, BALANCING_METHODS)
     nodes = [
@@ -74,7 +82,7 @@ def load_options(proxypass: Sequence[str], listen: Sequence[str] = ()) -> Config
         # The whole option is one word: an endpoint string may hold blanks.
         position = Position("--listen", number)
         nodes.append(Node("Listen", quote_word(where.replace("\n", " ")), position))
-    return loading.finish(nodes)
+    return loading.finish(nodes, check)
 
 
 class _Loading:
@@ -106,7 +114,7 @@ class _Loading:
             balancing_methods,
         )
 
-    def finish(self, nodes: Sequence[Node]) -> Config:
+    def finish(self, nodes: Sequence[Node], check: Check | None) -> Config:
         """Apply every directive, and make the model."""
         main = self._draft.main
         self._apply_all(
@@ -118,7 +126,7 @@ class _Loading:
             self.problems.error(
                 self._start, "no Listen: expected at least one, such as Listen 127.0.0.1:8080"
             )
-        return assemble(self._draft)
+        return assemble(self._draft, check)
 
     def _apply_all(self, nodes: Sequence[Node], place: Place) -> None:
         for node in nodes:

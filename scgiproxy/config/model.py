@@ -66,6 +66,7 @@ class VirtualHost:
 
     `base` is what is said per directory outside any section (by field names of `Settings`);
     `sections` and `mounts` have the main server's first, then this host's, in file order.
+    `handlers` are the names of its SetHandler lines, and where they stand.
     """
 
     position: Position
@@ -75,6 +76,7 @@ class VirtualHost:
     sections: tuple[Section, ...] = ()
     mounts: tuple[Mount, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    handlers: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,12 +39,14 @@ class Problems:
         for problem in error.problems:
             self._add(Position(problem.file, problem.line), problem.message, problem.is_error)
 
-    def notes(self) -> tuple[Problem, ...]:
-        """Every problem in the order of files and lines; raises ConfigError if one is an error."""
-        ordered = sorted(self._found, key=lambda found: (self._files[found.file], found.line))
-        if any(problem.is_error for problem in ordered):
-            raise ConfigError(ordered)
-        return tuple(ordered)
+    def found(self) -> tuple[Problem, ...]:
+        """Every problem in the order of files and lines."""
+        return tuple(sorted(self._found, key=lambda found: (self._files[found.file], found.line)))
+
+    def raise_errors(self) -> None:
+        """Raise ConfigError with every problem if one is an error."""
+        if self.error_count:
+            raise ConfigError(self.found())
 
     def enter_file(self, name: str) -> None:
         """Remember the order in which files are read."""

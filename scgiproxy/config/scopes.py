@@ -89,6 +89,7 @@ class HostDraft:
     aliases: list[Alias] = field(default_factory=list)
     balancers: dict[str, BalancerDraft] = field(default_factory=dict)
     proxy_sets: list[tuple[BackendUrl, Parameters]] = field(default_factory=list)
+    handlers: dict[str, tuple[Position, ...]] = field(default_factory=dict)
 
     def balancer(self, name: str, position: Position) -> BalancerDraft:
         """The draft of that name, made when this is the first time it is named."""

@@ -11,7 +11,7 @@ from twisted.web.resource import IResource
 import twisted.plugins
 from scgiproxy import __version__
 from scgiproxy.config.merge import merge
-from scgiproxy.config.model import Config, Position, VirtualHost
+from scgiproxy.config.model import Config, VirtualHost
 from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
@@ -127,18 +127,11 @@ class GatewayParts:
 
     def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
         found: dict[str, IResource] = {}
-        wanted: dict[str, list[Position]] = {}
-        places = [(host.base, host.position)]
-        places += [(section.values, section.position) for section in host.sections]
-        for values, position in places:
-            name = values.get("handler")
-            if isinstance(name, str):
-                wanted.setdefault(name, []).append(position)
-        if not wanted:
+        if not host.handlers:
             return found
         # Looked up only when a configuration names one: it imports every plugin file.
         plugins = {plugin.name: plugin for plugin in getPlugins(IResourcePlugin, twisted.plugins)}
-        for name, positions in wanted.items():
+        for name, positions in host.handlers.items():
             plugin = plugins.get(name)
             if plugin is None:
                 known = ", ".join(sorted(plugins)) or "none is installed"

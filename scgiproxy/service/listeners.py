@@ -12,10 +12,17 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
+from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type
 from scgiproxy.config.model import Listener
+from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.web.connection import serve_promptly
@@ -164,8 +171,20 @@ def _endpoint(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
             raise ValueError(f"{text!r} is no endpoint: {error!r}") from error
         raise ValueError(f"{text!r}: systemd has not handed over such a socket") from error
     except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
-        raise ValueError(f"{text!r} is no endpoint: {error}") from error
+        raise ValueError(f"{text!r}: {_explained(text, error)}") from error
     return endpoint
+
+
+def _explained(text: str, error: Exception) -> str:
+    kind = endpoint_type(text)
+    plugins = {parser.prefix.lower() for parser in getPlugins(IStreamServerEndpointStringParser)}
+    known = (ENDPOINT_TYPES | plugins) - {"stdio"}
+    if kind not in known:
+        expected = ", ".join(sorted(known))
+        return f"{kind!r} is no kind of endpoint; expected {expected}{suggest(kind, known)}"
+    if type(error).__module__.startswith("OpenSSL."):
+        return f"expected files with a key and a certificate in PEM form ({error})"
+    return f"it is no endpoint: {error}"
 
 
 def _reason(failure: Failure) -> str:

@@ -42,6 +42,29 @@ def test_order_of_main_server_and_virtual_host() -> None:
     assert [alias.prefix for alias in config.main.aliases] == [b"/m"]
 
 
+def test_where_handlers_are_named() -> None:
+    """A virtual host has the main server's as well; proxy:URL is a mount, and None is none."""
+    config = load(
+        """
+        SetHandler a
+        <VirtualHost *>
+            SetHandler None
+            <Location /v>
+                SetHandler a
+            </Location>
+        </VirtualHost>
+        <Location /m>
+            SetHandler proxy:scgi://localhost
+        </Location>
+        """
+    )
+    (host,) = config.virtual_hosts
+    assert {name: [at.line for at in where] for name, where in host.handlers.items()} == {
+        "a": [2, 6]
+    }
+    assert [at.line for at in config.main.handlers["a"]] == [2]
+
+
 def test_what_a_virtual_host_inherits() -> None:
     """Its server's name, not the aliases; a name of its own leaves the port behind."""
     config = load(

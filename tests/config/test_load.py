@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from scgiproxy.config.directives import DIRECTIVES
 from scgiproxy.config.load import load_file, load_options, load_text
-from scgiproxy.config.model import Listener, Position
-from scgiproxy.errors import ConfigError
+from scgiproxy.config.model import Config, Listener, Position
+from scgiproxy.errors import ConfigError, Problem
+from tests.config.generated import TEXTS
 from tests.config.loading import errors_of, load, notes_of, problems_of, write
 
 
@@ -103,6 +102,50 @@ def test_what_is_not_in_the_table(line: str, message: str) -> None:
 def test_errors_and_warnings_come_together() -> None:
     problems = problems_of("ProxyPass /a/ scgi://localhost\nTimeout x")
     assert [(each.line, each.is_error) for each in problems] == [(1, False), (2, True)]
+
+
+def test_a_check_of_what_is_left() -> None:
+    """It gets what could be made; what it finds is told with the rest, in the order of lines."""
+    seen: list[Config] = []
+
+    def check(config: Config) -> None:
+        seen.append(config)
+        raise ConfigError([Problem("f", 2, "of the check"), Problem("f", 9, "of the check")])
+
+    text = """
+        SetHandler a
+        Timeout x
+        ProxyPass /b balancer://b
+        <Location /l>
+            SetHandler b
+            Requir x
+        </Location>
+        SetHandler a
+        """
+    problems = problems_of(text, check=check)
+    assert [problem.line for problem in problems] == [2, 3, 4, 7, 9]
+    (config,) = seen
+    assert config.main.handlers == {
+        "a": (Position("f", 2), Position("f", 9)),
+        "b": (Position("f", 6),),
+    }
+    assert config.main.server.timeout == 60
+    (mount,) = config.main.mounts
+    assert (mount.pattern, mount.target) == (b"/b", None)
+
+
+def test_a_check_of_a_good_configuration() -> None:
+    """It sees the very model that is returned, with its notes; what it finds is an error."""
+    seen: list[Config] = []
+    config = load("Options All", check=seen.append)
+    assert seen == [config]
+    assert len(config.notes) == 1
+
+    def check(_: Config) -> None:
+        raise ConfigError([Problem("f", 1, "of the check")])
+
+    told = [(each.is_error, each.line) for each in problems_of("Options All", check=check)]
+    assert told == [(False, 1), (True, 1)]
 
 
 def test_no_listen() -> None:
@@ -210,62 +253,8 @@ def test_wrong_options() -> None:
         load_options([])
 
 
-_NAMES = [row.name for row in DIRECTIVES.values() if not row.read_time]
-_WORDS = st.sampled_from(
-    [
-        "/a / !",
-        "On",
-        "Off",
-        "scgi://localhost:1/$1",
-        "balancer://b",
-        "unix:/a",
-        "scgi://b",
-        "proxy:scgi://h",
-        "^/(.*)$",
-        "(",
-        "~",
-        "*",
-        "5",
-        "5ms",
-        "-1",
-        "timeout=5",
-        "lbmethod=x",
-        "a=",
-        "=",
-        "env=A",
-        "%{A}e",
-        "all",
-        "granted",
-        "not",
-        "user",
-        "from",
-        "10.1",
-        "basic",
-        "404",
-        '"',
-        "\\",
-        "default",
-        "<",
-        ">",
-        "é",
-        "always",
-        "set",
-        "X-A",
-    ]
-)
-_LINES = st.builds(
-    lambda name, words: " ".join([name, *words]), st.sampled_from(_NAMES), st.lists(_WORDS)
-)
-_SECTIONS = st.builds(
-    lambda name, words, lines: "\n".join([f"<{name} {' '.join(words)}>", *lines, f"</{name}>"]),
-    st.sampled_from(_NAMES),
-    st.lists(_WORDS, max_size=2),
-    st.lists(_LINES, max_size=3),
-)
-
-
 @settings(max_examples=300)
-@given(st.lists(st.one_of(_LINES, _SECTIONS), max_size=5).map("\n".join))
+@given(TEXTS)
 def test_any_directives_load_or_are_told(text: str) -> None:
     """Nothing but ConfigError, whatever is written where."""
     try:

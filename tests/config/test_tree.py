@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from scgiproxy.config.problems import Problems
 from scgiproxy.config.tree import MAX_NESTING, Node, TreeReader
-from scgiproxy.errors import ConfigError
 from tests.config.loading import write
 
 
@@ -32,10 +31,7 @@ def _reader(
 
 
 def _problems(reader: TreeReader) -> list[str]:
-    try:
-        return [f"{note.line}: {note.message}" for note in reader.problems.notes()]
-    except ConfigError as error:
-        return [f"{each.line}: {each.message}" for each in error.problems]
+    return [f"{each.line}: {each.message}" for each in reader.problems.found()]
 
 
 def _shape(nodes: list[Node] | tuple[Node, ...]) -> list[object]:
@@ -227,13 +223,9 @@ def test_a_file_closes_its_own_sections(tmp_path: Path) -> None:
     write(tmp_path, "a.conf", "<A>\nB")
     reader = _reader(tmp_path)
     reader.read_text("Include a.conf\nC", "f")
-    assert [str(each) for each in _caught(reader)] == [f"{tmp_path}/a.conf:1: <A> was not closed"]
-
-
-def _caught(reader: TreeReader) -> tuple[object, ...]:
-    with pytest.raises(ConfigError) as caught:
-        reader.problems.notes()
-    return caught.value.problems
+    assert [str(each) for each in reader.problems.found()] == [
+        f"{tmp_path}/a.conf:1: <A> was not closed"
+    ]
 
 
 def test_an_inclusion_that_never_ends(tmp_path: Path) -> None:
@@ -243,7 +235,7 @@ def test_an_inclusion_that_never_ends(tmp_path: Path) -> None:
     reader = _reader(tmp_path)
     nodes = reader.read_file(tmp_path / "a.conf")
     assert _shape(nodes) == ["B", "A"]
-    (problem,) = _caught(reader)
+    (problem,) = reader.problems.found()
     assert str(problem).startswith(f"{tmp_path}/b.conf:1: {tmp_path}/a.conf includes itself: ")
 
 
@@ -334,8 +326,4 @@ def test_any_text_gives_a_tree(text: str) -> None:
     reader = _reader()
     reader.read_text(text, "f")
     lines = text.count("\n") + 1
-    try:
-        found = reader.problems.notes()
-    except ConfigError as error:
-        found = error.problems
-    assert all(1 <= problem.line <= lines and problem.message for problem in found)
+    assert all(1 <= each.line <= lines and each.message for each in reader.problems.found())

@@ -215,7 +215,7 @@ def test_unknown_plugin(configured: Configured) -> None:
     with pytest.raises(ConfigError) as caught:
         configured("<Location /x>\nSetHandler nothing\n</Location>")
     (problem,) = caught.value.problems
-    assert (problem.file, problem.line) == ("f", 1)
+    assert (problem.file, problem.line) == ("f", 2)
     assert "SetHandler nothing" in problem.message
     assert "test-page" in problem.message
     configured("<Location /x>\nSetHandler test-page\n</Location>")

@@ -70,6 +70,21 @@ class TestCheck:
             ["gateway.conf:3", "Timeout"],
         ]
 
+    def test_every_error_of_both(self, tmp_path: Path) -> None:
+        """What is wrong with the file hides nothing that is wrong with the parts."""
+        (tmp_path / "more.conf").write_text('Listen "nothing:x"\nServerNam a\n')
+        (tmp_path / "gateway.conf").write_text(
+            "SetHandler nobody\nProxyPas / scgi://a/\nInclude more.conf\n"
+            "<Location /x>\nSetHandler nobody\n</Location>\nOptions All\n"
+            "ProxyPass /b balancer://b\n"
+        )
+        for words in (("-t",), ()):
+            told = run(tmp_path, "-n", "scgiproxy", *words, "-c", "gateway.conf")
+            assert (told.returncode, told.stdout) == (1, "")
+            places = [line.split(" ")[0] for line in told.stderr.splitlines()]
+            lines = [f"gateway.conf:{line}:" for line in (1, 2, 5, 7, 8)]
+            assert places == [*lines, *(f"{tmp_path}/more.conf:{line}:" for line in (1, 2))]
+
     def test_every_error_of_the_parts(self, tmp_path: Path) -> None:
         """Those that only show when everything is put together."""
         (tmp_path / "gateway.conf").write_text(
@@ -81,9 +96,9 @@ class TestCheck:
         certificate, endpoint, handler = told.stderr.splitlines()
         missing = f"'ssl:8443:privateKey=none.pem': No such file or directory: {tmp_path}/none.pem"
         assert certificate == f"gateway.conf:1: Listen: {missing}"
-        reason = "'nothing:at=all' is no endpoint: Unknown endpoint type: 'nothing'"
-        assert endpoint == f"gateway.conf:2: Listen: {reason}"
-        assert handler.startswith("gateway.conf:3: SetHandler nobody: no such Resource plugin")
+        reason = "'nothing:at=all': 'nothing' is no kind of endpoint; expected haproxy, "
+        assert endpoint.startswith(f"gateway.conf:2: Listen: {reason}")
+        assert handler.startswith("gateway.conf:4: SetHandler nobody: no such Resource plugin")
 
     @pytest.mark.parametrize(
         "words",

@@ -134,7 +134,7 @@ class TestPlugins:
         with pytest.raises(ConfigError) as raised:
             parts(HANDLER + "<VirtualHost *>\n</VirtualHost>\n")
         known = "no such Resource plugin (greetings, other); did you mean greetings?"
-        assert str(raised.value) == f"f:2: SetHandler greeting: {known}"
+        assert str(raised.value) == f"f:3: SetHandler greeting: {known}"
 
     def test_none_is_installed(self, install: Install) -> None:
         install()
@@ -143,5 +143,5 @@ class TestPlugins:
 
     def test_settings_that_do_not_suit_it(self, install: Install) -> None:
         install(Plugin("greeting", "it wants a DocumentRoot"))
-        with pytest.raises(ConfigError, match="f:2: SetHandler greeting: it wants a DocumentRoot"):
+        with pytest.raises(ConfigError, match="f:3: SetHandler greeting: it wants a DocumentRoot"):
             parts(HANDLER)

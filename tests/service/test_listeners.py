@@ -135,7 +135,7 @@ def test_plain_endpoints(word: str, secure: bool) -> None:
     assert sites == [secure]
 
 
-@pytest.mark.parametrize("word", ["ssl:81", "tls:/certificates", "haproxy:ssl:81", "TLS:/a"])
+@pytest.mark.parametrize("word", ["ssl:81", "tls:/", "haproxy:ssl:81", "TLS:/"])
 def test_secure_endpoints(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those whose connections are TLS, behind a PROXY header too."""
 
@@ -155,14 +155,21 @@ def test_secure_endpoints(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("nothing:at=all", "is no endpoint: Unknown endpoint type: 'nothing'"),
+        (
+            "nothing:at=all",
+            "'nothing:at=all': 'nothing' is no kind of endpoint; expected haproxy, ",
+        ),
+        ("haproxy:uinx:/a", "'uinx' is no kind of endpoint; .*; did you mean unix?"),
+        ("ssl:81:{tmp}/garbage.pem", "garbage.pem': expected files with a key and a certificate"),
         ("ssl:81:privateKey=/none.pem", "No such file or directory: /none.pem"),
         ("systemd:domain=INET:index=7", "systemd has not handed over such a socket"),
         ("systemd:domain=INET:name=a", "systemd has not handed over such a socket"),
     ],
 )
-def test_strings_that_are_no_endpoint(word: str, message: str) -> None:
+def test_strings_that_are_no_endpoint(word: str, message: str, tmp_path: Path) -> None:
     """Known before anything is bound, and all at once."""
+    (tmp_path / "garbage.pem").write_text("garbage")
+    word = word.format(tmp=tmp_path)
     reactor = Reactor()
     with pytest.raises(ConfigError, match=f"(?s)f:1: Listen: .*{message}.*f:3: ") as raised:
         service(reactor, word, "127.0.0.1:81", "nothing:at=all")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 import treq
+from hypothesis import given, settings
 from twisted.internet import reactor as real_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
@@ -17,6 +19,7 @@ from scgiproxy.config.load import load_text
 from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import gateway_events
 from scgiproxy.service.root import DRAIN, GatewayService, check
+from tests.config.generated import TEXTS
 from tests.e2e.processes import free_port, listens
 
 
@@ -87,7 +90,19 @@ def test_what_is_wrong_with_the_parts_is_told_at_once() -> None:
             "<VirtualHost *>\n<Location /y>\nSetHandler nobody\n</Location>\n</VirtualHost>\n"
         )
     lines = [problem.line for problem in raised.value.problems]
-    assert lines == [1, 4, 6]
+    assert lines == [2, 4, 7]
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_whatever_is_left_of_a_configuration_can_be_checked(text: str) -> None:
+    """ConfigError is all that can come of it."""
+    with suppress(ConfigError):
+        load_text(
+            text + "\nListen 127.0.0.1:81",
+            environment={},
+            check=lambda config: check(config, MemoryReactorClock()),
+        )
 
 
 def test_logs_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -157,7 +172,7 @@ class TestCheck:
 
     def test_it_tells_of_the_parts(self) -> None:
         config = load_text('Listen "nothing:at=all"')
-        with pytest.raises(ConfigError, match="Unknown endpoint type"):
+        with pytest.raises(ConfigError, match="is no kind of endpoint"):
             check(config, MemoryReactorClock())
 
     def test_a_socket_of_systemd_need_not_be_there(self) -> None:
