@@ -271,6 +271,8 @@ def _check_ports(draft: ConfigurationDraft) -> None:
 
 def _check_use(draft: ConfigurationDraft) -> None:
     """Warn of what is said of a backend or balancer that nothing goes to."""
+    if not draft.failed.isdisjoint(("proxypass", "proxypassmatch", "sethandler", "balancermember")):
+        return
     for host in (draft.main, *draft.virtual_hosts):
         for backend, given in host.proxy_sets:
             if not given.used:

@@ -176,6 +176,7 @@ ROWS = (
         syntax="",
         count=(0, 0),
         enter=_container(RequireAll),
+        inside=Context.REQUIRE,
         doc="None of the rules in it may refuse, and at least one must grant.",
     ),
     Directive(
@@ -184,6 +185,7 @@ ROWS = (
         syntax="",
         count=(0, 0),
         enter=_container(RequireAny),
+        inside=Context.REQUIRE,
         doc="At least one of the rules in it must grant.",
     ),
     Directive(
@@ -192,6 +194,7 @@ ROWS = (
         syntax="",
         count=(0, 0),
         enter=_container(RequireNone),
+        inside=Context.REQUIRE,
         doc="None of the rules in it may grant; it belongs into <RequireAll>.",
     ),
     Directive(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scgiproxy.config.assembly import Check, assemble
 from scgiproxy.config.directives import DIRECTIVES, is_served
 from scgiproxy.config.lexer import quote_word
 from scgiproxy.config.model import Config, Position
-from scgiproxy.config.problems import Problems, suggest
+from scgiproxy.config.problems import Problems, nearest, suggest
 from scgiproxy.config.scopes import ConfigurationDraft, HostDraft, Place
 from scgiproxy.config.table import Context, Directive
 from scgiproxy.config.tree import Node, TreeReader
@@ -20,6 +22,9 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 """Where options without ``--listen`` listen."""
 
 BALANCING_METHODS = ("byrequests",)
+
+_TRANSPARENT = frozenset({"if", "elseif", "else", "limit", "limitexcept"})
+"""Sections of Apache that are not served and hold what may stand around them."""
 
 
 def load_file(
@@ -121,7 +126,7 @@ class _Loading:
             nodes,
             Place(Context.SERVER, self._draft, main, main.base, self._start, self._apply_all),
         )
-        is_unread = not nodes and self.problems.error_count > 0
+        is_unread = self.reader.skipped_an_end or (not nodes and self.problems.error_count > 0)
         if not self._draft.listeners and "listen" not in self._draft.failed and not is_unread:
             self.problems.error(
                 self._start, "no Listen: expected at least one, such as Listen 127.0.0.1:8080"
@@ -131,17 +136,21 @@ class _Loading:
     def _apply_all(self, nodes: Sequence[Node], place: Place) -> None:
         for node in nodes:
             place.position = node.position
+            if place.is_lost:
+                self._draft.failed.add(node.name.lower())
             try:
                 self._apply(node, place)
             except ValueError as error:
                 self.problems.error(node.position, f"{_shown(node)}: {error}")
                 self._draft.failed.add(node.name.lower())
+                self._look_into(node, place)
 
     def _apply(self, node: Node, place: Place) -> None:
         row = DIRECTIVES.get(node.name.lower())
         is_section = node.children is not None
         if row is None or row.is_section is not is_section:
             self.problems.error(node.position, _unknown(node, row))
+            self._look_into(node, place)
             return
         if place.context not in row.contexts:
             raise ValueError(
@@ -157,6 +166,36 @@ class _Loading:
             row.enter(place, node)
         elif row.read is not None:
             row.store(place, row.read(place, [word.text for word in words]))
+
+    def _look_into(self, node: Node, place: Place) -> None:
+        """Apply what is in a section that cannot be used, for the errors that it has."""
+        inside = _inside(node, place)
+        if inside is None or not node.children:
+            return
+        lost = Place(
+            inside,
+            self._draft,
+            place.host,
+            {},
+            node.position,
+            self._apply_all,
+            pattern=re.compile(b""),
+            is_lost=True,
+        )
+        if inside is Context.VIRTUAL_HOST:
+            host = HostDraft(node.position)
+            self._draft.virtual_hosts.append(host)
+            lost = replace(lost, host=host, values=host.base, is_lost=False)
+        self._apply_all(node.children, lost)
+
+
+def _inside(node: Node, place: Place) -> Context | None:
+    """What a section that cannot be used is to the directives in it; None if nobody can tell."""
+    if node.name.lower() in _TRANSPARENT:
+        return place.context
+    sections = [row.name for row in DIRECTIVES.values() if row.inside is not None]
+    row = DIRECTIVES.get(node.name.lower()) or DIRECTIVES.get(nearest(node.name, sections).lower())
+    return None if row is None else row.inside
 
 
 def _shown(node: Node) -> str:

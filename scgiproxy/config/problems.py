@@ -64,6 +64,12 @@ class Problems:
 
 def suggest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
     """``; did you mean X?`` with the nearest of `known`, or nothing."""
+    near = nearest(word, known, likeness)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
+    """The one of `known` that `word` looks like most, without regard to case, or nothing."""
     folded = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), folded, 1, likeness)
-    return f"; did you mean {folded[near[0]]}?" if near else ""
+    return folded[near[0]] if near else ""

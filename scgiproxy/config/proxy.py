@@ -27,6 +27,8 @@ _KEYWORDS = {
     "interpolate": "${...} is replaced on loading",
 }
 """Words after the URL, and why they do nothing here."""
+_LOST = BackendUrl(None, b"", "", "")
+"""Of a `<Proxy>` whose URL cannot be read."""
 _FORM = "URL or !, and then key=value, nocanon or noquery"
 
 
@@ -177,6 +179,8 @@ def _read_scgi_mount(place: Place, words: list[str]) -> MountDraft:
 
 def _set(place: Place, words: list[str]) -> None:
     if place.context is Context.PROXY and "=" in words[0].partition("://")[0]:
+        if place.is_lost:
+            return
         if place.backend is None:
             raise ValueError("this <Proxy> names no single backend; expected a URL first")
         set_parameters(place, "ProxySet", place.backend, words)
@@ -189,6 +193,8 @@ def _set(place: Place, words: list[str]) -> None:
 def _add_member(place: Place, words: list[str]) -> None:
     if place.context is Context.PROXY:
         balancer = place.backend
+        if place.is_lost:
+            balancer = _LOST
         if balancer is None or balancer.address is not None:
             raise ValueError("expected it in a <Proxy balancer://NAME>")
     else:

@@ -124,7 +124,8 @@ class Place:
     """What the functions of a row see: the place it stands in, with its `position`.
 
     `values` has what this place says by field name of Settings (or of `config.merge`); `pattern`
-    is the section's; `backend` is the URL of a `<Proxy>` without wildcards.
+    is the section's; `backend` is the URL of a `<Proxy>` without wildcards. With `is_lost` the line
+    of the section could not be used: the two mean nothing then, and only errors are told.
     """
 
     context: Context
@@ -136,10 +137,12 @@ class Place:
     """Apply the directives in a section."""
     pattern: Pattern = b"/"
     backend: BackendUrl | None = None
+    is_lost: bool = False
 
     def warn(self, message: str) -> None:
         """Tell of something that is no error."""
-        self.configuration.problems.warn(self.position, message)
+        if not self.is_lost:
+            self.configuration.problems.warn(self.position, message)
 
     def error(self, message: str) -> None:
         """Tell of an error and go on; raise ValueError instead to give the line up."""
@@ -147,7 +150,8 @@ class Place:
 
     def note_once(self, key: str, message: str) -> None:
         """Tell of something that need not be repeated at every line."""
-        self.configuration.problems.note_once(key, self.position, message)
+        if not self.is_lost:
+            self.configuration.problems.note_once(key, self.position, message)
 
     def resolve(self, path: str) -> Path:
         """A path as written: a relative one is below ServerRoot."""

@@ -100,37 +100,47 @@ def _enter_proxy(place: Place, node: Node) -> None:
     add_section(place, node, SectionKind.PROXY, Context.PROXY, pattern, backend)
 
 
+def _row(
+    name: str, kind: SectionKind, context: Context, doc: str, *, is_expression: bool = False
+) -> Directive:
+    return Directive(
+        name=name,
+        contexts=HOST,
+        syntax="EXPRESSION" if is_expression else "PATH | ~ EXPRESSION",
+        count=(1, 1 if is_expression else 2),
+        enter=_enter(kind, context, is_expression=is_expression),
+        inside=context,
+        doc=doc,
+    )
+
+
 ROWS = (
-    Directive(
-        name="Directory",
-        contexts=HOST,
-        syntax="PATH | ~ EXPRESSION",
-        count=(1, 2),
-        enter=_enter(SectionKind.DIRECTORY, Context.DIRECTORY),
-        doc="For the files in a directory: documents, aliases, and files a backend names.",
+    _row(
+        "Directory",
+        SectionKind.DIRECTORY,
+        Context.DIRECTORY,
+        "For the files in a directory: documents, aliases, and files a backend names.",
     ),
-    Directive(
-        name="DirectoryMatch",
-        contexts=HOST,
-        syntax="EXPRESSION",
-        enter=_enter(SectionKind.DIRECTORY, Context.DIRECTORY, is_expression=True),
-        doc="Directory, with a regular expression.",
+    _row(
+        "DirectoryMatch",
+        SectionKind.DIRECTORY,
+        Context.DIRECTORY,
+        "Directory, with a regular expression.",
+        is_expression=True,
     ),
-    Directive(
-        name="Location",
-        contexts=HOST,
-        syntax="PATH | ~ EXPRESSION",
-        count=(1, 2),
-        enter=_enter(SectionKind.LOCATION, Context.LOCATION),
-        doc="For requests whose path is, or is below, this one; * ? [ ] match the whole path.",
+    _row(
+        "Location",
+        SectionKind.LOCATION,
+        Context.LOCATION,
+        "For requests whose path is, or is below, this one; * ? [ ] match the whole path.",
     ),
-    Directive(
-        name="LocationMatch",
-        contexts=HOST,
-        syntax="EXPRESSION",
-        enter=_enter(SectionKind.LOCATION_MATCH, Context.LOCATION, is_expression=True),
-        doc="For requests in whose path the regular expression is found. What a named group,"
+    _row(
+        "LocationMatch",
+        SectionKind.LOCATION_MATCH,
+        Context.LOCATION,
+        "For requests in whose path the regular expression is found. What a named group,"
         " (?<name>...), finds is the variable MATCH_NAME.",
+        is_expression=True,
     ),
     Directive(
         name="Proxy",
@@ -138,13 +148,14 @@ ROWS = (
         syntax="URL [KEY=VALUE ...]",
         count=(1, None),
         enter=_enter_proxy,
+        inside=Context.PROXY,
         doc="For requests that go to backends whose URL begins so; defines workers and balancers.",
     ),
-    Directive(
-        name="ProxyMatch",
-        contexts=HOST,
-        syntax="EXPRESSION",
-        enter=_enter(SectionKind.PROXY, Context.PROXY, is_expression=True),
-        doc="Proxy, with a regular expression.",
+    _row(
+        "ProxyMatch",
+        SectionKind.PROXY,
+        Context.PROXY,
+        "Proxy, with a regular expression.",
+        is_expression=True,
     ),
 )

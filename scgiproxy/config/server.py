@@ -120,6 +120,7 @@ ROWS = (
         syntax="ADDRESS[:PORT] ...",
         count=(1, None),
         enter=_enter_virtual_host,
+        inside=Context.VIRTUAL_HOST,
         doc="A site of its own, chosen by the local address and the name that is asked for.",
     ),
     Directive(

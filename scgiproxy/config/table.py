@@ -86,7 +86,8 @@ class Directive:
       With both of the first two, `server` is meant outside sections. Settings that are no field
       of their own are listed in `config.merge`.
     - `effect` is for what is no plain field: called with the place and the value.
-    - `enter` makes it a section: called with the place and the node.
+    - `enter` makes it a section: called with the place and the node. `inside` is what it is to the
+      directives in it.
     - `inert` says why it does nothing here; the check tells so once.
     - `read_time` ones are executed by `config.tree`; their row is for messages and the reference.
     """
@@ -103,6 +104,7 @@ class Directive:
     merge: Merge = Merge.REPLACE
     effect: Callable[[Place, Any], None] | None = None
     enter: Callable[[Place, Node], None] | None = None
+    inside: Context | None = None
     default: str = ""
     inert: str = ""
     read_time: bool = False

@@ -54,6 +54,10 @@ class Node:
         return split_words(self.arguments)
 
 
+_NEVER_NESTED = "virtualhost"
+"""A section that begins where another one of its kind must have ended."""
+
+
 @dataclass(slots=True)
 class _OpenSection:
     name: str
@@ -82,6 +86,8 @@ class TreeReader:
         known: Callable[[str], bool],
     ) -> None:
         self.problems = problems
+        self.skipped_an_end = False
+        """Whether a condition that does not hold is never closed: there may be anything in it."""
         self.defines = dict(defines)
         self.environment = environment
         self.server_root = server_root
@@ -127,9 +133,7 @@ class TreeReader:
                     self._directive(stack[-1], line)
         except ConfigError as error:
             self.problems.include(error)
-        while len(stack) > 1:
-            self.problems.error(stack[-1].position, f"<{stack[-1].name}> was not closed")
-            self._pop(stack)
+        self._leave(stack, 1, "the end of the file")
         return outermost.children
 
     # Sections
@@ -144,6 +148,9 @@ class TreeReader:
         stripped = body.lstrip(BLANKS)
         name, arguments = split_name(stripped)
         section = _OpenSection(name, arguments, line.position, keeps=outer.keeps)
+        if outer.keeps and name.lower() == _NEVER_NESTED:
+            # Two errors for one `</VirtualHost>`, if this were taken for its contents.
+            self._leave(stack, _depth(stack, name), f"<{name}> at line {line.position.line}")
         if outer.keeps:
             self._check_opener(section, stripped != body, bool(bracket), rest.strip(BLANKS))
         if not name:
@@ -179,9 +186,7 @@ class TreeReader:
             self.problems.error(line.position, f"</{name} is missing its closing '>'")
         elif keeps and rest.strip(BLANKS):
             self.problems.warn(line.position, f"text after </{name}> is ignored")
-        depth = len(stack) - 1
-        while depth and stack[depth].name.lower() != name.lower():
-            depth -= 1
+        depth = _depth(stack, name)
         if not depth:
             message = f"</{name}> without matching <{name}>"
             if len(stack) > 1:
@@ -189,13 +194,19 @@ class TreeReader:
                 message += f"; expected </{opener.name}>, opened at line {opener.position.line}"
             self.problems.error(line.position, message)
             return
-        while len(stack) - 1 > depth:
-            self.problems.error(
-                stack[-1].position,
-                f"<{stack[-1].name}> was not closed before </{name}> at line {line.position.line}",
-            )
-            self._pop(stack)
+        self._leave(stack, depth + 1, f"</{name}> at line {line.position.line}")
         self._pop(stack)
+
+    def _leave(self, stack: list[_OpenSection], depth: int, where: str) -> None:
+        """Tell that the sections from `depth` on have no end, and go on as if they had; 0: none."""
+        while 0 < depth < len(stack):
+            section = stack[-1]
+            message = f"<{section.name}> was not closed; expected </{section.name}> before {where}"
+            if section.is_condition and not section.keeps:
+                message += "; all of it was skipped"
+                self.skipped_an_end = True
+            self.problems.error(section.position, message)
+            self._pop(stack)
 
     def _pop(self, stack: list[_OpenSection]) -> None:
         section = stack.pop()
@@ -313,3 +324,11 @@ class TreeReader:
                 )
 
         return substitute(line.text, look_up, undefined).strip(BLANKS)
+
+
+def _depth(stack: list[_OpenSection], name: str) -> int:
+    """Where in the stack the innermost section of that name is; 0 if there is none."""
+    depth = len(stack) - 1
+    while depth and stack[depth].name.lower() != name.lower():
+        depth -= 1
+    return depth

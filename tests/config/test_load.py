@@ -57,7 +57,7 @@ def test_all_errors_at_once() -> None:
         "f:13: Timeout: takes one argument (SECONDS[ms|s|min|h]); 2 given",
         "f:14: RewriteRule: a directive of mod_rewrite that is not supported here",
         "f:16: Listen: not allowed in <VirtualHost>; expected in server config",
-        "f:17: <Location> was not closed before </VirtualHost> at line 18",
+        "f:17: <Location> was not closed; expected </Location> before </VirtualHost> at line 18",
         "f:19: ProxyPass: balancer://nobody has no BalancerMember; expected at least one",
     ]
 
@@ -97,6 +97,74 @@ def test_what_is_not_in_the_table(line: str, message: str) -> None:
     """Unknown, misspelled, or of a module whose work is not done here: never silence."""
     (error,) = errors_of(line)
     assert error.startswith(f"f:1: {message}")
+
+
+INSIDE = """
+    ServerNam x
+    <Location /in>
+        Requir all
+    </Location>
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("Listen 81\n<VirtualHost *:81>{}# \\", [2, 3, 5]),
+        ("<VirtualHost *:8080>{0}<VirtualHost *:8080>{0}</VirtualHost>", [1, 2, 4, 7, 9]),
+        ("Listen 81\n<VirtualHost *:81>{}</VirtualHosts>\n# \\", [2, 3, 5, 7]),
+        ("<VirtualHost>{}</VirtualHost>", [1, 2, 4]),
+        ("<VirtualHots *>{}</VirtualHots>", [1, 2, 4]),
+        ("<Location /x>\n<VirtualHost *>{}</VirtualHost>\n</Location>", [2, 3, 5]),
+        ("<Unheard of>{}</Unheard>", [1]),
+    ],
+)
+def test_what_is_in_a_section_that_cannot_be_used(text: str, lines: list[int]) -> None:
+    """Without an end, misspelled, misplaced or without an address: its contents are checked too."""
+    errors = errors_of(text.format(INSIDE))
+    assert [int(error.split(":")[1]) for error in errors] == lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Locaton /x>\n{}\n</Locaton>",
+        "<LocationMatch (>\n{}\n</LocationMatch>",
+        "<Location>\n{}\n</Location>",
+        "<Location /a /b>\n{}\n</Location>",
+        "<Limit GET>\n{}\n</Limit>",
+        "<Location /a>\n<LimitExcept GET>\n{}\n</LimitExcept>\n</Location>",
+        "<Directory a>\n{}\n</Directory>",
+        "<Proxy fcgi://localhost>\n{}\n</Proxy>",
+        "<Location /a>\n<RequireAl>\nRequire all granted\n</RequireAl>\n{}\n</Location>",
+    ],
+)
+def test_what_only_follows_is_not_told(text: str) -> None:
+    """Notes wait until the section is mended."""
+    inside = "SetEnv A b\nProxyErrorOverride Off\nSetEnv no-proxy 1"
+    (error,) = errors_of(text.format(inside))
+    assert "SetEnv" not in error
+
+
+def test_a_proxy_section_that_cannot_be_used() -> None:
+    """Members of nobody knows which balancer are not missing elsewhere."""
+    errors = errors_of(
+        """
+        <Proxy fcgi://b>
+            BalancerMember scgi://localhost max=none
+            ProxySet lbmethod=byrequests
+        </Proxy>
+        ProxyPass /a balancer://b
+        """
+    )
+    assert [error.partition(": ")[0] for error in errors] == ["f:2", "f:3"]
+
+
+def test_what_a_condition_without_an_end_has_skipped() -> None:
+    """Such as the Listen line: it is not told as missing."""
+    with pytest.raises(ConfigError) as caught:
+        load_text("<IfModule mod_ssl.c>\nListen 443\n</IfModul>\nListen 80", file_name="f")
+    assert [problem.line for problem in caught.value.problems if problem.is_error] == [1, 3]
 
 
 def test_errors_and_warnings_come_together() -> None:

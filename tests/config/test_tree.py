@@ -65,10 +65,10 @@ def test_positions() -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("<A>\nB", ["1: <A> was not closed"]),
+        ("<A>\nB", ["1: <A> was not closed; expected </A> before the end of the file"]),
         ("</A>", ["1: </A> without matching <A>"]),
         ("<A>\n</B>\n</A>", ["2: </B> without matching <B>; expected </A>, opened at line 1"]),
-        ("<A>\n<B>\n</A>", ["2: <B> was not closed before </A> at line 3"]),
+        ("<A>\n<B>\n</A>", ["2: <B> was not closed; expected </B> before </A> at line 3"]),
         ("<A\n</A>", ["1: <A> is missing its closing '>'"]),
         ("<A>\n</A", ["2: </A is missing its closing '>'"]),
         ("<A>\n</A >", ["2: </A is missing its closing '>'"]),
@@ -79,7 +79,7 @@ def test_positions() -> None:
         (
             "<A>\n<B>\n<C>\n",
             [
-                f"{line}: <{name}> was not closed"
+                f"{line}: <{name}> was not closed; expected </{name}> before the end of the file"
                 for line, name in zip((1, 2, 3), "ABC", strict=True)
             ],
         ),
@@ -90,6 +90,28 @@ def test_broken_sections(text: str, problems: list[str]) -> None:
     nodes, found = _read(f"{text}\nZ 1")
     assert found == problems
     assert "Z 1" in str(nodes)
+
+
+def test_virtual_hosts_do_not_nest() -> None:
+    """One in another shows that the end of that is missing, and of what is open in it."""
+    text = "<VirtualHost a>\nA\n<B>\n<VirtualHost c>\nC\n</VirtualHost>\nD"
+    nodes, problems = _read(text)
+    assert nodes == [("<VirtualHost a>", ["A", ("<B >", [])]), ("<VirtualHost c>", ["C"]), "D"]
+    assert problems == [
+        "1: <VirtualHost> was not closed; expected </VirtualHost> before <VirtualHost> at line 4",
+        "3: <B> was not closed; expected </B> before <VirtualHost> at line 4",
+    ]
+
+
+def test_a_condition_without_an_end() -> None:
+    """What is skipped with it is no news."""
+    reader = _reader()
+    reader.read_text("<IfDefine X>\n<VirtualHost>\n<VirtualHost>\nListen 80", "f")
+    problems = _problems(reader)
+    expected = "</IfDefine> before the end of the file; all of it was skipped"
+    assert problems[0] == f"1: <IfDefine> was not closed; expected {expected}"
+    assert len(problems) == 3
+    assert reader.skipped_an_end
 
 
 def test_nesting_is_bounded() -> None:
@@ -177,7 +199,7 @@ def test_other_modules_are_skipped_with_a_note() -> None:
 def test_skipped_content_must_be_balanced() -> None:
     assert _read("<IfDefine X>\n<A>\n</IfDefine>\nB") == (
         ["B"],
-        ["2: <A> was not closed before </IfDefine> at line 3"],
+        ["2: <A> was not closed; expected </A> before </IfDefine> at line 3"],
     )
 
 
@@ -224,7 +246,7 @@ def test_a_file_closes_its_own_sections(tmp_path: Path) -> None:
     reader = _reader(tmp_path)
     reader.read_text("Include a.conf\nC", "f")
     assert [str(each) for each in reader.problems.found()] == [
-        f"{tmp_path}/a.conf:1: <A> was not closed"
+        f"{tmp_path}/a.conf:1: <A> was not closed; expected </A> before the end of the file"
     ]
 
 
