@@ -56,7 +56,7 @@ class BackendUrl:
     note: str = ""
 
 
-_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
+_HOST = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 MAX_SOCKET_PATH = 107
 """Bytes of a UNIX socket's path, the system's limit."""
 

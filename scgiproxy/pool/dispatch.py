@@ -18,7 +18,8 @@ from scgiproxy.wire.dial import Dialer
 class Pool:
     """One backend that stands alone, or the members of a balancer.
 
-    - `name`: of the balancer (without ``balancer://``), or the backend's label.
+    - `name`: of the balancer (without ``balancer://``), or the backend's label. The attribute is
+      what the log says: ``balancer://NAME``, or the label.
     - `backends`: in the order of their definition; they belong to this pool alone.
     - `dialer`: makes the connections; its reactor is the clock, its wheel has the deadlines.
     - `method`: the lbmethod of a balancer; None for a backend that stands alone.
@@ -48,7 +49,7 @@ class Pool:
             raise ValueError(f"{name} has {len(backends)} backends and no balancing method")
         if any(backend.member != (method is not None) for backend in backends):
             raise ValueError(f"{name}: only the backends of a balancer are members")
-        self.name = name
+        self.name = name if method is None else f"balancer://{name}"
         self.backends = tuple(backends)
         self.dialer = dialer
         self.clock = dialer.reactor
@@ -202,9 +203,8 @@ class Pool:
     def _queue_timeout(self, dispatch: Dispatch) -> BackendError:
         waited = self.clock.seconds() - dispatch.queued_at
         limits = " + ".join(str(backend.limit) for backend in self.backends if backend.full())
-        where = f"balancer://{self.name}" if self._balanced else self.name
         error = QueueTimeout(
-            f"no connection to {where} was free within {waited:.3g} s"
+            f"no connection to {self.name} was free within {waited:.3g} s"
             f" (max={limits or 0}, all in use; see acquire)"
         )
         if not dispatch.reasons:
@@ -217,4 +217,4 @@ class Pool:
         if self._single is not None:
             return Unavailable(f"{self.name}: {told or 'it is disabled (status=D)'}", reasons)
         told = told or self._selection.explain(now)
-        return Unavailable(f"no member of balancer://{self.name} could be used: {told}", reasons)
+        return Unavailable(f"no member of {self.name} could be used: {told}", reasons)

@@ -28,8 +28,9 @@ def redirect_internally(
 ) -> None:
     """Serve `target` (it begins with a slash) in place of a backend's answer.
 
-    `headers` are of that answer, `block` its request's variables. The method becomes GET (HEAD
-    stays), the body is over. Raises GatewayError over LimitInternalRecursion, BadResponse for a
+    `headers` are of that answer, `block` its request's variables. Its Content-Type is that of a
+    file whose extension says none, as in Apache. The method becomes GET (HEAD stays), the body is
+    over. Raises GatewayError over LimitInternalRecursion, BadResponse for a
     target that is none.
     """
     request.redirects += 1
@@ -39,6 +40,9 @@ def redirect_internally(
     request.carried = request.carried + [
         item for item in headers if item[0].lower() not in _TRANSIENT
     ]
+    types = [value for name, value in headers if name.lower() == b"content-type"]
+    if types:
+        request.default_type = types[-1]
     _pass_on(request, target, block_variables(block), 200)
 
 
@@ -48,6 +52,7 @@ def show_error_document(
     """Serve `target`, a path of ours, as the page of an error answer that keeps `status`."""
     request.carried = request.carried + headers
     request.error_status = status
+    request.default_type = None
     # The page is about the error: no condition and no range is about the page.
     request.raw_headers = [
         item for item in request.raw_headers if not item[0].startswith((b"if-", b"range"))

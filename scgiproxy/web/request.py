@@ -67,6 +67,8 @@ class GatewayRequest(LazyRequest):
     - `original_method`: as the client sent it; an internal redirect makes `method` GET.
     - `user`: the authenticated user, or None.
     - `redirects`: how many internal redirects led here; `carried`: response headers they keep.
+    - `default_type`: the Content-Type of the answer that redirected here, for a file whose extension
+      says none; None if there was none.
     - `error_status`: the status to keep when this pass makes the body of an error answer.
     """
 
@@ -83,6 +85,7 @@ class GatewayRequest(LazyRequest):
     user: bytes | None = None
     redirects = 0
     carried: HeaderList = []
+    default_type: bytes | None = None
     error_status = 0
     is_error_page = False
     status_sent = 0

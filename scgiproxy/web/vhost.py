@@ -218,6 +218,7 @@ class VirtualHostResource(Resource):
             url_path=path,
             query=request.target.query,
             status=request.error_status or 200,
+            default_type=request.default_type,
             refuse=answer_status,
         )
 

@@ -61,6 +61,12 @@ def test_user_part_is_dropped_everywhere() -> None:
     assert url == BackendUrl(TcpAddress("host", 1), b"/x", "scgi://host:1/x")
 
 
+@pytest.mark.parametrize("host", ["h" * 63, "h" * 63 + ".x.", "h." * 126 + "x"])
+def test_the_longest_host_names(host: str) -> None:
+    """63 bytes in a label, 253 in all."""
+    assert parse_backend_url(f"scgi://{host}/").address == TcpAddress(host, 4000)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -76,6 +82,8 @@ def test_user_part_is_dropped_everywhere() -> None:
         ("scgi://h st/", "no host name"),
         ("scgi://$1/", "no host name"),
         ("scgi://h..x/", "no host name"),
+        ("scgi://" + "h" * 64 + ".x/", "no host name"),
+        ("scgi://" + "h." * 127 + "x/", "no host name"),
         ("scgi://127.0.0.1:4000foo", "do both paths of the mount end in a slash"),
         ("scgi://h:0/", "no number from 1 to 65535"),
         ("scgi://h:65536/", "no number from 1 to 65535"),

@@ -158,6 +158,34 @@ def test_a_file_answers(tmp_path: Path) -> None:
     gateway.assert_idle()
 
 
+def test_a_file_without_a_type_has_that_of_the_answer(tmp_path: Path) -> None:
+    """The last one that was given; the page of an error has none of it."""
+    (tmp_path / "page.html").write_text("a page")
+    (tmp_path / "noext").write_text("data")
+    gateway = Gateway(
+        (("/app", "scgi://h/"),),
+        server={"document_root": str(tmp_path)},
+        error_documents={404: ErrorDocument(ErrorDocumentKind.LOCAL, b"/noext")},
+    )
+
+    def type_of(*answers: bytes) -> str | None:
+        client = gateway.client().send(b"GET /app HTTP/1.1\r\nHost: a\r\n\r\n")
+        for head in answers:
+            gateway.backend.answer(head + b"\r\n")
+        client.leave()
+        return one(client)["content-type"]
+
+    typed = b"content-TYPE: application/json\r\n"
+    assert type_of(typed + b"Location: /noext\r\n") == "application/json"
+    assert type_of(typed + b"Location: /page.html\r\n") == "text/html"
+    assert type_of(b"Location: /noext\r\n") == "application/octet-stream"
+    again = typed + b"Location: /app/2\r\n"
+    assert type_of(again, b"Location: /noext\r\n") == "application/json"
+    assert type_of(again, b"Content-Type: a/b\r\nLocation: /noext\r\n") == "a/b"
+    assert type_of(typed + b"Location: /missing\r\n") == "application/octet-stream"
+    gateway.assert_idle()
+
+
 def test_an_alias_answers(tmp_path: Path) -> None:
     (tmp_path / "page").write_text("a page")
     gateway = Gateway((("/app", "scgi://h/"),), aliases=[Alias(b"/static", str(tmp_path))])

@@ -119,6 +119,18 @@ CASES = (
     _redirect("two-slashes", _to(b"//other/y")),
     _redirect("dots", _to(b"/nowhere/../other/y")),
     _redirect("to-a-file", _to(b"/plain.txt")),
+    _redirect("to-a-file-without-extension", _to(b"/noext", _TYPE)),
+    _redirect(
+        "to-a-part-of-a-file-without-extension",
+        _to(b"/noext", _TYPE),
+        request=get("/a/x", "Range: bytes=0-1"),
+    ),
+    Case(
+        name="redirect-twice-to-a-file-without-extension",
+        request=get("/a/1"),
+        config=_BOTH,
+        scripts=(answer(_to(b"/a/2", _TYPE)), answer(_to(b"/noext"))),
+    ),
     _redirect("type-of-the-file", _to(b"/plain.txt", _TYPE)),
     _redirect("type-of-the-answer", _to(b"/other/y", _TYPE)),
     Case(
