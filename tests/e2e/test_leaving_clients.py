@@ -49,8 +49,9 @@ def spool_files(gateway: Gateway) -> list[str]:
     return [name for name in open_files(gateway) if name.endswith("(deleted)")]
 
 
-def sockets(gateway: Gateway) -> int:
-    return sum(name.startswith("socket:") for name in open_files(gateway))
+def sockets(gateway: Gateway) -> set[str]:
+    """Those that the gateway has open; no two have ever the same name."""
+    return {name for name in open_files(gateway) if name.startswith("socket:")}
 
 
 def let_go(told: Told) -> Callable[[], bool]:
@@ -95,7 +96,7 @@ def test_while_the_backend_does_not_read_its_upload(
         # More than the gateway holds, less than fills the window: behind that no FIN arrives.
         connection.send(bytes(300_000))
         leave(connection)
-    wait_until(lambda: sockets(gateway) == before, "both connections are closed")
+    wait_until(lambda: sockets(gateway) <= before, "both connections are closed")
     gate.set()
 
 
