@@ -98,6 +98,7 @@ class HttpChannel(Protocol):
         self.factory.channels.discard(self)
         self._accept_no_more()
         self.stopProducing()
+        self._lingering_until = 0.0
         self._receiving = None
         waiting, self._active = self._active, None
         self._queue.clear()
@@ -182,7 +183,12 @@ class HttpChannel(Protocol):
     # -- requests in order ---------------------------------------------------------------------
 
     def _enqueue(self, request: GatewayRequest) -> None:
-        if self._active is None and not self._queue and not self._advancing:
+        if (
+            self._active is None
+            and not self._queue
+            and not self._advancing
+            and not self._send_blocked
+        ):
             self._active = request
             self._serve(request)
             self._advance()
@@ -220,7 +226,7 @@ class HttpChannel(Protocol):
             return
         self._advancing = True
         try:
-            while self._active is None and self._queue:
+            while self._active is None and self._queue and not self._send_blocked:
                 self._active = request = self._queue.popleft()
                 self._serve(request)
         finally:
@@ -263,7 +269,15 @@ class HttpChannel(Protocol):
             return
         self._wait(LINGER_IDLE)
         self.transport.unregisterProducer()
-        self.transport.loseWriteConnection()
+        if self.local.secure:
+            # Twisted's TLS holds small writes until the next turn, and passes a half-close by them.
+            self.factory.clock.callLater(0, self._half_close)
+        else:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        if self._lingering_until:
+            self.transport.loseWriteConnection()
 
     def _lose_connection(self) -> None:
         self._lingering_until = 0.0
@@ -335,6 +349,8 @@ class HttpChannel(Protocol):
             self.producer.resumeProducing()
         elif self._lingering_until:
             self._linger()
+        elif self._active is None and self._queue:
+            self._advance()
         elif self._active is None and self._accepting:
             self._extend(self._patience())
 
@@ -342,7 +358,10 @@ class HttpChannel(Protocol):
         """The client gets no more: the answer's producer is told so, once."""
         producer, self.producer = self.producer, None
         if producer is not None:
-            producer.stopProducing()
+            try:
+                producer.stopProducing()
+            except Exception:
+                self.log.failure("while stopping an answer")
 
     @property
     def send_blocked(self) -> bool:

@@ -36,7 +36,8 @@ class _PromptWrite(FileDescriptor):
             not self.connected
             or self.dataBuffer
             or (self._tempDataLen and not self._holding)
-            or self._writeDisconnected
+            or self.disconnecting
+            or self._writeDisconnecting
             or (self.producer is not None and not self.streamingProducer)
         ):
             FileDescriptor.write(self, data)
@@ -55,7 +56,7 @@ class _PromptWrite(FileDescriptor):
         if not self._holding:
             return
         self._holding = False
-        if not self.connected or not self._tempDataLen:
+        if not self.connected:
             return
         if (
             self.disconnecting
@@ -65,6 +66,8 @@ class _PromptWrite(FileDescriptor):
         ):
             # Something is to be done when they are sent: that is `doWrite`.
             self.startWriting()
+            return
+        if not self._tempDataLen:
             return
         held = self._tempDataBuffer
         self._send(held[0] if len(held) == 1 else b"".join(held))

@@ -191,7 +191,7 @@ class EpollDescriptors:
             for work in put_off:
                 try:
                     work()
-                except Exception:
+                except BaseException:
                     self._log.failure("what was put off by a connection could not be done")
 
     def _serve(self, descriptor: Any, fd: int, event: int) -> None:
@@ -214,7 +214,10 @@ class EpollDescriptors:
             self._log.failure("while serving a connection")
             why = error
         if why:
-            self._disconnect(descriptor, why, reading)
+            try:
+                self._disconnect(descriptor, why, reading)
+            except BaseException:
+                self._log.failure("while closing a connection")
 
     def _disconnect(self, descriptor: Any, why: Exception, reading: bool) -> None:
         """What a reactor does with a descriptor that has come to its end."""

@@ -165,8 +165,8 @@ class _Attempt:
         """Connect. On the same machine that is done when this returns."""
         if self._ended:
             return
-        family, self.target = _socket_address(self._address)
         try:
+            family, self.target = _socket_address(self._address)
             # The part of `socket.socket` that is written in C has all that is needed.
             self._socket = skt = socket.SocketType(family, _STREAM)
             if not _NONBLOCK:
@@ -184,6 +184,9 @@ class _Attempt:
                 number = skt.connect_ex(self.target)
         except OSError as error:
             self._fail_later(error)
+            return
+        except (ValueError, OverflowError) as error:  # an address that is none
+            self._fail_later(OSError(str(error)))
             return
         if number == 0 or number == EISCONN:
             self._ended = True

@@ -231,6 +231,7 @@ class Gateway:
         authenticators: Any = None,
         access_logs: Sequence[Any] = (),
         clock: Any = None,
+        secure: bool = False,
         **settings: Any,
     ) -> None:
         self.clock = clock or Clock()
@@ -267,7 +268,11 @@ class Gateway:
             maps_in_locations=any("proxy" in section.values for section in sections),
         )
         self.site = GatewaySite(
-            HostTable(self.host), clock=self.clock, wheel=self.wheel, server_software=b"scgiproxy"
+            HostTable(self.host),
+            clock=self.clock,
+            wheel=self.wheel,
+            server_software=b"scgiproxy",
+            secure=secure,
         )
 
     @staticmethod

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import LoggedErrors
 from tests.web.answers import parse_answers
 from tests.web.harness import GET, OK, POST, Gateway
 from tests.web.memory import MemoryTransport
@@ -334,3 +335,39 @@ def test_parse_answers_is_strict() -> None:
         parse_answers(b"HTTP/1.1 200 OK\r\n\r\n")
     cut = parse_answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
     assert not cut[0].whole
+
+
+def test_tls_is_half_closed_a_turn_after_the_answer() -> None:
+    """Twisted's TLS holds what was written until then, and a half-close would overtake it."""
+    gateway = Gateway(limit_request_body=100, secure=True)
+    client = gateway.client().send(POST + b"Content-Length: 1000000\r\n\r\n")
+    assert client.answer.status == 413
+    assert not client.half_closed
+    gateway.settle()
+    assert client.half_closed
+    client.leave()
+    gateway.assert_idle()
+
+
+def test_tls_that_has_gone_is_not_half_closed() -> None:
+    gateway = Gateway(limit_request_body=100, secure=True)
+    client = gateway.client().send(POST + b"Content-Length: 1000000\r\n\r\n")
+    client.leave()
+    gateway.advance(1)
+    assert not client.half_closed
+    gateway.assert_idle()
+
+
+def test_an_answer_that_cannot_be_stopped(logged_errors: LoggedErrors) -> None:
+    """The connection ends all the same."""
+
+    class Stubborn:
+        def stopProducing(self) -> None:
+            raise RuntimeError("no")
+
+    gateway = Gateway()
+    client = gateway.client().send(GET)
+    client.channel.producer = Stubborn()
+    client.leave()
+    assert len(logged_errors.flush()) == 1
+    gateway.assert_idle()

@@ -203,3 +203,25 @@ def test_client_that_never_reads_the_end_is_aborted() -> None:
     gateway.advance(61)
     assert client.closed == "aborted"
     gateway.assert_idle()
+
+
+def test_client_that_reads_nothing_is_answered_no_further() -> None:
+    """Its next requests wait, so that no answers pile up here; and it is aborted in the end."""
+    gateway = Gateway(server={"timeout": 60.0, "max_keep_alive_requests": 0})
+    client = gateway.client().send(GET)
+    client.transport.block()
+    gateway.backend.answer(OK)
+    gateway.settle()
+    backends = len(gateway.pool.ends)
+    for _ in range(10):
+        client.send(GET)
+    gateway.settle()
+    assert len(gateway.pool.ends) == backends
+    client.transport.unblock()
+    gateway.settle()
+    assert len(gateway.pool.ends) == backends + 1
+    client.transport.block()
+    gateway.backend.answer(OK)
+    gateway.advance(61)
+    assert client.closed == "aborted"
+    gateway.assert_idle()

@@ -182,6 +182,20 @@ async def test_half_closing_behind_what_is_held(served: Served) -> None:
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("close", ["loseConnection", "loseWriteConnection"])
+@pytest.mark.parametrize("last", [b"", b"x" * MOST_HELD])
+async def test_a_close_is_not_forgotten(served: Served, close: str, last: bytes) -> None:
+    """Neither behind nothing at all, nor when more is written than can be held."""
+    served.turn.in_turn = True
+    served.transport.write(last)
+    getattr(served.transport, close)()
+    served.transport.write(last)
+    served.turn.end()
+    data = await read_until(reactor, served.client, None)
+    assert data in (last, last * 2)
+
+
+@pytest_twisted.ensureDeferred
 async def test_aborting_drops_what_is_held(served: Served) -> None:
     served.turn.in_turn = True
     served.transport.write(b"answer")

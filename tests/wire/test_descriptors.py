@@ -270,6 +270,32 @@ async def test_one_that_raises_is_logged_and_loses_its_connection(
 
 
 @pytest_twisted.ensureDeferred
+async def test_one_that_raises_at_its_end_is_alone_with_that(
+    watched: EpollDescriptors, log: list[str], logged_errors: LoggedErrors
+) -> None:
+    """The others are served, in this turn and later, and what was put off is done."""
+
+    def fail(_: Failure) -> None:
+        raise RuntimeError("cannot")
+
+    pair = make(watched, log, 2)
+    for one, other in (pair, pair[::-1]):
+        one.on_read = lambda: watched.put_off(lambda: log.append("done"))
+        other.connectionLost = fail  # type: ignore[method-assign]
+    pair[0].theirs.close()
+    pair[1].theirs.send(b"x")
+    await turns()
+    assert sorted(log) == ["a read ", "b read x", "done"]
+    assert not watched.in_turn
+    assert watched.getReaders() == [pair[1]]
+    assert len(logged_errors.flush()) == 1
+    pair[1].theirs.send(b"y")
+    await turns()
+    assert "b read y" in log
+    pair[0].close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_reactor_stops(
     watched: EpollDescriptors, log: list[str], logged_errors: LoggedErrors
 ) -> None:

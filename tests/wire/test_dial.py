@@ -189,6 +189,13 @@ async def test_a_failure_that_was_found_at_once_can_be_stopped(
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_address_that_is_none(dialer: Dialer) -> None:
+    caller = Caller()
+    dialer.dial(IPv4Address("TCP", "127.0.0.1", 70000), caller, 5.0)
+    assert "port" in str(await caller.failed)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_full_listen_queue_is_waited_for_in_order(dialer: Dialer, tmp_path: Path) -> None:
     with unix_listener(tmp_path / "s", 0) as (listener, address):
         waiting = fill(listener)
