@@ -28,6 +28,10 @@ class IsDirectory(Forbidden):
     """The path names a directory."""
 
 
+class LeadsOutside(Forbidden):
+    """The path is beneath a root as it is written, and a symlink on its way leaves them all."""
+
+
 class OpenedFile:
     """A regular file, open for reading. Whoever holds it closes it.
 
@@ -60,9 +64,10 @@ def open_beneath(roots: Sequence[str], path: bytes | str) -> OpenedFile:
     It is opened component by component without following symlinks, so that nothing can be swapped
     between check and opening. Where there is a symlink, the path and the roots are resolved first.
 
-    Raises `Forbidden` for what lies elsewhere (existing or not), is relative, has ``..`` or NUL,
-    is not readable or no regular file (`IsDirectory` for a directory); `NotFound` for what is
-    missing; `GatewayError` where the system cannot open any file now.
+    Raises `Forbidden` for what lies elsewhere (existing or not; `LeadsOutside` if that is because
+    of a symlink), is relative, has ``..`` or NUL, is not readable or no regular file (`IsDirectory`
+    for a directory); `NotFound` for what is missing; `GatewayError` where the system cannot open
+    any file now.
     """
     name = os.fsdecode(path)
     shown = ascii(name)
@@ -74,8 +79,14 @@ def open_beneath(roots: Sequence[str], path: bytes | str) -> OpenedFile:
         opened = _open_as_written(roots, name, shown)
         if opened is None:
             real_roots = [os.path.realpath(root) for root in roots]
-            found = _split(real_roots, os.path.realpath(name))
+            real_name = os.path.realpath(name)
+            found = _split(real_roots, real_name)
             if found is None:
+                if _split(roots, name) is not None:
+                    raise LeadsOutside(
+                        f"a symlink leads from {shown} to {real_name!a}, outside the folders"
+                        " that files may be sent from"
+                    )
                 raise Forbidden(f"{shown} is outside the folders that files may be sent from")
             opened = _open_components(*found, shown)
     except OSError as error:

@@ -14,10 +14,12 @@ from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.rules.sections import INDEX
 from scgiproxy.web.errorpage import answer_page
 from scgiproxy.web.files import Refuse, send_file
-from scgiproxy.web.openfile import IsDirectory, OpenedFile, open_beneath
+from scgiproxy.web.openfile import IsDirectory, LeadsOutside, OpenedFile, open_beneath
 
+_log = Logger()
 _UNESCAPED = "/~$-_.+!*'(),;:@&="
 _ALLOW = (b"Allow", b"GET, HEAD")
+_OPENING = frozenset((b"GET", b"HEAD", b"POST"))
 
 
 def answer_static(
@@ -33,6 +35,8 @@ def answer_static(
 ) -> None:
     """Answer GET or HEAD with the file at `rest` beneath the folder `root`; others with a 405.
 
+    POST gets that where there is a file; what is missing, or a folder, is answered as for GET.
+
     `rest` and `url_path`, the whole path of the request, are decoded and in normal form; `query`
     is raw and without its ``?``. A directory is answered with its index.html, and without a slash
     at its end with a 301 to where it has one. `status` is for the page of an ErrorDocument,
@@ -40,9 +44,10 @@ def answer_static(
     405, 412, 416).
 
     Raises `Forbidden` for a directory without an index, a name that begins with ``.ht``, and what
-    `open_beneath` refuses; `NotFound`; `GatewayError`. Nothing is sent then.
+    `open_beneath` refuses; `NotFound`; `GatewayError`. Nothing is sent then. A symlink that leaves
+    `root` is told in the log as a warning, since Apache might serve it.
     """
-    if request.method not in (b"GET", b"HEAD"):
+    if request.method not in _OPENING:
         refuse(request, 405, [_ALLOW])
         return
     if any(segment[:3].lower() == b".ht" for segment in rest.split(b"/")):
@@ -60,6 +65,18 @@ def answer_static(
         if query:
             location += b"?" + query
         refuse(request, 301, [(b"Location", location)])
+        return
+    except LeadsOutside as error:
+        _log.warn(
+            "{key}: {error}; an Alias for the folder there would serve it",
+            key=error.log_key,
+            error=error,
+            request=request,
+        )
+        raise
+    if request.method == b"POST":
+        opened.close()
+        refuse(request, 405, [_ALLOW])
         return
     send_file(request, opened, headers=[], status=status, default_type=default_type, refuse=refuse)
 
@@ -82,7 +99,6 @@ class StaticFiles(Resource):
     """
 
     isLeaf = True
-    _log = Logger()
 
     def __init__(self, root: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -102,6 +118,6 @@ class StaticFiles(Resource):
                 query=request.uri.partition(b"?")[2],
             )
         except (ClientError, GatewayError) as error:
-            self._log.info("{key}: {error}", key=error.log_key, error=error)
+            _log.info("{key}: {error}", key=error.log_key, error=error)
             answer_page(answer, error.status, [])
         return NOT_DONE_YET

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scgiproxy.errors import Forbidden, GatewayError, NotFound
-from scgiproxy.web.openfile import IsDirectory, OpenedFile, open_beneath
+from scgiproxy.web.openfile import IsDirectory, LeadsOutside, OpenedFile, open_beneath
 
 TEXT = b"0123456789" * 100
 
@@ -174,9 +174,9 @@ def test_symlinks_that_lead_out_are_not(root: Path, tmp_path: Path) -> None:
     (root / "file").symlink_to("../secret")
     (root / "folder").symlink_to(tmp_path)
     (root / "dangling").symlink_to(tmp_path / "none")
-    assert refused([root], root / "file") is Forbidden
-    assert refused([root], root / "folder" / "secret") is Forbidden
-    assert refused([root], root / "dangling") is Forbidden
+    assert refused([root], root / "file") is LeadsOutside
+    assert refused([root], root / "folder" / "secret") is LeadsOutside
+    assert refused([root], root / "dangling") is LeadsOutside
 
 
 def test_symlinks_that_lead_to_themselves(root: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import Forbidden, NotFound
 from scgiproxy.message.headers import HeaderList
+from scgiproxy.web.openfile import OpenedFile, open_beneath
 from scgiproxy.web.static import StaticFiles, answer_static
 from tests.web.fakes import RecordedRequest
 
@@ -48,6 +51,20 @@ def get(
     answer_static(request, str(root), rest, url_path=url_path or rest, **named)
     assert request.finished
     return request
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What is logged as a warning, as the log has it."""
+    seen: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn:
+            seen.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield seen
+    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.mark.parametrize("suffix", ["", "/"])
@@ -145,10 +162,39 @@ def test_refusals(root: Path, rest: bytes, error: type[Exception]) -> None:
     assert not request.head_sent
 
 
-def test_a_symlink_out_of_the_root(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("rest", "target"),
+    [
+        (b"/out", "secret"),
+        (b"/folder/file.html", "other/file.html"),
+        (b"/folder/none.html", "other/none.html"),
+        (b"/folder/", "other/index.html"),
+        (b"/folder", "other"),
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_symlink_out_of_the_root(
+    root: Path, rest: bytes, target: str, method: bytes, warnings: list[str]
+) -> None:
+    """Refused, whatever is there, and the log has a warning that says why."""
     (root / "out").symlink_to("../secret")
+    (root / "folder").symlink_to("../other")
+    (root.parent / "other").mkdir()
+    (root.parent / "other" / "file.html").write_text("other")
     with pytest.raises(Forbidden):
-        get(root, b"/out")
+        get(root, rest, method=method)
+    (told,) = warnings
+    assert told.startswith(f"client.forbidden: a symlink leads from '{root}/")
+    assert f" to '{root.parent}/{target}', outside" in told
+    assert told.endswith("an Alias for the folder there would serve it")
+
+
+def test_a_symlink_within_the_root(root: Path, warnings: list[str]) -> None:
+    (root / "in").symlink_to("with")
+    assert get(root, b"/in/").body == b"with"
+    with pytest.raises(Forbidden):
+        get(root, b"/../secret")
+    assert warnings == []
 
 
 def test_an_index_that_is_a_folder(root: Path) -> None:
@@ -162,6 +208,27 @@ def test_other_methods(root: Path, method: bytes) -> None:
     request = get(root, b"/a b.txt", method=method)
     assert request.status == 405
     assert request.response_header(b"allow") == b"GET, HEAD"
+
+
+def test_post_to_what_is_no_file(root: Path) -> None:
+    """It is answered as GET is."""
+    for rest, error in ((b"/none", NotFound), (b"/without/", Forbidden)):
+        with pytest.raises(error):
+            get(root, rest, method=b"POST")
+    request = get(root, b"/with", method=b"POST")
+    assert (request.status, request.response_header(b"location")) == (301, b"/with/")
+
+
+def test_post_closes_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[OpenedFile] = []
+
+    def open_and_keep(roots: Sequence[str], path: bytes | str) -> OpenedFile:
+        opened.append(open_beneath(roots, path))
+        return opened[-1]
+
+    monkeypatch.setattr("scgiproxy.web.static.open_beneath", open_and_keep)
+    assert get(root, b"/a b.txt", method=b"POST").status == 405
+    assert [one.fd for one in opened] == [-1]
 
 
 def test_head(root: Path) -> None:
