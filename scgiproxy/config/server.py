@@ -53,9 +53,11 @@ def _read_server_name(_: Place, words: list[str]) -> Mapping[str, Any]:
     found = _SERVER_NAME.fullmatch(words[0])
     if found is None:
         raise ValueError(f"expected [scheme://]name[:port] without wildcards, got {words[0]!r}")
+    # https:// is for a server behind something that speaks TLS: its own port is not the client's.
+    port = found["port"] or ("443" if found["scheme"] == "https" else "")
     return {
         "name": as_bytes(found["name"]),
-        "port": parse_integer(found["port"], 1, 65535) if found["port"] else None,
+        "port": parse_integer(port, 1, 65535) if port else None,
         "scheme": as_bytes(found["scheme"] or "http"),
     }
 

@@ -49,19 +49,31 @@ DIFFERENCES = {
         "page's"
     ),
     "error-page-charset": "error pages are UTF-8; Apache's are ISO 8859-1",
+    "future-date": (
+        "If-Modified-Since in the future is a date like any other (RFC 9110 section 13.1.3): 304; "
+        "Apache ignores it, as RFC 2616 had it"
+    ),
     "header-limit-status": "too many or too large header fields are 431 (RFC 6585), not 400",
     "header-tables": (
         "Header set replaces what the backend sent; Apache adds a second header beside "
         "it, as it keeps two tables"
     ),
     "hop-by-hop": "hop-by-hop headers of the backend end at the gateway (RFC 9110 section 7.6.1)",
+    "https-of-name": "HTTPS is on where ServerName says https; Apache sends REQUEST_SCHEME only",
     "leaked-path": "the sendfile header reaches no client, a 304 of the gateway's own included",
+    "location-expression": (
+        "ProxyPass works in a Location with any expression; with Apache only if it has a wildcard's "
+        "character in it, and else is 404"
+    ),
     "location-without-status": (
         "an absolute Location without a Status is 302 (RFC 3875 section 6.2.3); Apache sends 200"
     ),
     "max-forwards": (
         "Max-Forwards is for TRACE and OPTIONS (RFC 9110 section 7.6.2) and is passed "
         "as it came; Apache counts it down for every method"
+    ),
+    "near-ranges": (
+        "ranges less than 80 bytes apart are sent as one (RFC 9110 section 15.3.7.2 allows it)"
     ),
     "options-star": "OPTIONS * is answered with Allow",
     "path-info": (
@@ -73,11 +85,12 @@ DIFFERENCES = {
         "PATH_TRANSLATED is the document root and PATH_INFO; Apache looks for an index file, or "
         "gives a proxy: URL"
     ),
-    "post-to-a-file": "a file takes GET and HEAD, and POST is 405; Apache answers it as a GET",
+    "post-to-a-file": "a file takes GET and HEAD, others are 405; Apache answers POST as a GET",
     "reason-phrases": "statuses have the names of RFC 9110, not those of RFC 2616",
     "redirect-variables": (
         "after an internal redirect: no REDIRECT_CONTENT_LENGTH, at most "
-        "REDIRECT_REDIRECT_ before a name, and REDIRECT_QUERY_STRING always"
+        "REDIRECT_REDIRECT_ before a name, REDIRECT_QUERY_STRING always, and no "
+        "REDIRECT_REMOTE_USER of a login that failed"
     ),
     "relative-location": (
         "the redirect to a folder's name with its slash is relative (RFC 9110 section 10.2.2)"
@@ -108,6 +121,10 @@ DIFFERENCES = {
     "status-line": "an HTTP status line in place of Status is understood; Apache answers 500",
     "strict-target": (
         "a request target is ASCII (RFC 3986): raw bytes above it are 400; Apache passes them"
+    ),
+    "symlinks": (
+        "a symbolic link is followed within DocumentRoot or an Alias's folder, and not out of it; "
+        "Apache goes by Options and the <Directory> sections"
     ),
     "type-case": "Content-Type is passed as it came; Apache writes the type in lower case",
     "type-from-extension": (

@@ -170,13 +170,16 @@ def _configuration(made: Site, text: str, cases: Sequence[Case]) -> str:
 
 def _write_files(folder: Path) -> None:
     root = folder / "htdocs"
-    for name in ("htdocs", "htdocs/sub", "secret", "send"):
+    for name in ("htdocs", "htdocs/sub", "secret", "send", "outside"):
         (folder / name).mkdir()
     (root / "index.html").write_text("<p>index</p>\n")
     (root / "plain.txt").write_text("0123456789\n")
     (root / "noext").write_text("no extension\n")
     (root / "sub" / "page.html").write_text("<p>page</p>\n")
     (root / "with space.txt").write_text("space\n")
+    (folder / "outside" / "page.html").write_text("<p>outside</p>\n")
+    (root / "linked").symlink_to("../outside")
+    (root / "sub" / "again.html").symlink_to("page.html")
     (folder / "send" / "file.bin").write_bytes(bytes(range(256)))
     (folder / "send" / "note.txt").write_text("a note\n")
     (folder / "secret" / "key.txt").write_text("secret\n")

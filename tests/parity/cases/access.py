@@ -158,6 +158,31 @@ CASES = (
         "CGIPassAuth On",
         fields=(_basic("alice:wonderland"),),
     ),
+    Case(
+        name="access-basic-wrong-page",
+        request=get("/x", _basic("alice:wrong")),
+        config="\n".join(
+            [
+                "ErrorDocument 401 /page",
+                "<Location /x>",
+                *_LOGIN,
+                "Require valid-user",
+                "</Location>",
+                PROXY,
+            ]
+        ),
+        differs=(
+            _CHALLENGE,
+            Differs(
+                "redirect-variables",
+                apache={
+                    "told.0.REDIRECT_QUERY_STRING": None,
+                    "told.0.REDIRECT_REMOTE_USER": "alice",
+                },
+                gateway={"told.0.REDIRECT_QUERY_STRING": "", "told.0.REDIRECT_REMOTE_USER": None},
+            ),
+        ),
+    ),
     _chosen("by-name", "second.test"),
     _chosen("by-alias", "other.test"),
     _chosen("case", "SECOND.Test"),

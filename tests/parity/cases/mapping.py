@@ -239,6 +239,22 @@ CASES = (
         own_page=True,
     ),
     Case(name="map-location-last-wins", request=get("/twice/x"), config=_LOCATIONS),
+    Case(
+        name="map-location-expression",
+        request=get("/le/x"),
+        config="<Location ~ ^/le/>\nProxyPass scgi://${BACKEND}/\n</Location>",
+        differs=Differs(
+            "location-expression",
+            apache={"status": 404, "asked": 0},
+            gateway={"status": 200, "asked": 1},
+            only_these=False,
+        ),
+    ),
+    Case(
+        name="map-location-expression-wildcard",
+        request=get("/le/x"),
+        config="<Location ~ ^/le/[a-z]+$>\nProxyPass scgi://${BACKEND}/\n</Location>",
+    ),
     Case(name="map-alias", request=get("/files/page.html"), config=_ALIASES),
     Case(
         name="map-alias-bare",
@@ -324,6 +340,84 @@ CASES = (
             apache={"status": 200, "body": b"0123456789\n"},
             gateway={"status": 405, "header:allow": ("GET", "HEAD")},
             only_these=False,
+        ),
+    ),
+    Case(
+        name="map-static-post-missing",
+        request=get("/missing.txt", "Content-Length: 0", method="POST"),
+        config=_SLASHES,
+        own_page=True,
+    ),
+    Case(
+        name="map-static-put-missing",
+        request=get("/missing.txt", "Content-Length: 0", method="PUT"),
+        config=_SLASHES,
+        own_page=True,
+        differs=Differs(
+            "post-to-a-file",
+            apache={"header:allow": ("GET", "HEAD", "OPTIONS", "POST", "TRACE")},
+            gateway={"header:allow": ("GET", "HEAD")},
+        ),
+    ),
+    Case(
+        name="map-static-post-bare",
+        request=get("/sub", "Content-Length: 0", method="POST"),
+        config=_SLASHES,
+        own_page=True,
+        differs=Differs(
+            "relative-location",
+            apache={"header:location": ("http://map-static-post-bare.test:PORT/sub/",)},
+            gateway={"header:location": ("/sub/",)},
+        ),
+    ),
+    Case(
+        name="map-static-linked",
+        request=get("/linked/page.html"),
+        config=_SLASHES,
+        differs=Differs(
+            "symlinks",
+            apache={"status": 200, "body": b"<p>outside</p>\n"},
+            gateway={"status": 403},
+            only_these=False,
+        ),
+    ),
+    Case(
+        name="map-static-linked-within",
+        request=get("/sub/again.html"),
+        config="<Directory />\nOptions None\n</Directory>\n" + _SLASHES,
+        differs=Differs(
+            "symlinks",
+            apache={"status": 403},
+            gateway={"status": 200, "body": b"<p>page</p>\n"},
+            only_these=False,
+        ),
+    ),
+    Case(
+        name="map-static-linked-alias",
+        request=get("/linked/page.html"),
+        config='Alias /linked/ "${FOLDER}/outside/"\n' + _SLASHES,
+    ),
+    Case(
+        name="map-static-future",
+        request=get("/plain.txt", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"),
+        config=_SLASHES,
+        differs=Differs(
+            "future-date",
+            apache={"status": 200, "body": b"0123456789\n"},
+            gateway={"status": 304},
+            only_these=False,
+        ),
+    ),
+    Case(
+        name="map-static-near-ranges",
+        request=get("/plain.txt", "Range: bytes=0-1,8-9"),
+        config=_SLASHES,
+        # Apache's have a boundary that changes.
+        by_chance=frozenset({"body", "header:content-type"}),
+        differs=Differs(
+            "near-ranges",
+            apache={"header:content-range": None},
+            gateway={"header:content-range": ("bytes 0-9/11",)},
         ),
     ),
     Case(

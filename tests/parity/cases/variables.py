@@ -11,6 +11,7 @@ _UNKNOWN_METHOD = Differs(
     gateway={"status": 501, "asked": 0},
     only_these=False,
 )
+_HTTPS = Differs("https-of-name", apache={"told.0.HTTPS": None}, gateway={"told.0.HTTPS": "on"})
 
 CASES = (
     Case(name="var-get", request=get("/a%20b/c?x=1&y=%20", "User-Agent: test", "Accept: */*")),
@@ -97,6 +98,18 @@ CASES = (
             apache={"told.0.SERVER_PORT": "80"},
             gateway={"told.0.SERVER_PORT": "PORT"},
         ),
+    ),
+    Case(
+        name="var-scheme-of-name",
+        request=get("/x"),
+        config="ServerName https://var-scheme-of-name.test\n" + PROXY,
+        differs=_HTTPS,
+    ),
+    Case(
+        name="var-scheme-and-port-of-name",
+        request=get("/x"),
+        config="ServerName https://var-scheme-and-port-of-name.test:8443\n" + PROXY,
+        differs=_HTTPS,
     ),
     Case(
         name="var-canonical-name",
