@@ -44,7 +44,7 @@ def _alias(place: Place, alias: Alias) -> None:
     place.host.aliases.append(alias)
 
 
-def _read_error_document(_: Place, words: list[str]) -> Mapping[int, ErrorDocument]:
+def _read_error_document(place: Place, words: list[str]) -> Mapping[int, ErrorDocument]:
     code = parse_integer(words[0])
     if code not in _ERROR_CODES:
         raise ValueError(f"expected a status of HTTP from 400 to 511, got {words[0]}")
@@ -60,7 +60,12 @@ def _read_error_document(_: Place, words: list[str]) -> Mapping[int, ErrorDocume
     else:
         kind = ErrorDocumentKind.TEXT
     if kind is ErrorDocumentKind.REDIRECT and code == HTTPStatus.UNAUTHORIZED:
-        raise ValueError("401 cannot be a full URL: the client would not be asked for a password")
+        # Apache says so as well, and goes on.
+        place.warn(
+            "ErrorDocument: 401 cannot be a full URL, the client would not be asked for a"
+            " password; the page is the gateway's own"
+        )
+        return {code: ErrorDocument(ErrorDocumentKind.DEFAULT)}
     # The old form of a text: a quote at its front and none at its end.
     return {code: ErrorDocument(kind, as_bytes(text.removeprefix('"')))}
 
@@ -85,8 +90,9 @@ def _read_set_handler(place: Place, words: list[str]) -> str | MountDraft | None
     if not isinstance(place.pattern, bytes):
         if missing := missing_groups(target.path, place.pattern):
             place.warn(f"SetHandler: {missing}")
-    elif place.pattern.endswith(b"/") and not target.path:
-        target = replace(target, path=b"/")
+    else:
+        # PATH_INFO is what follows the section's path, whatever path the URL has, as with Apache.
+        target = replace(target, path=b"/" if place.pattern.endswith(b"/") else b"")
     # Apache's walk through the file system gives such a request its PATH_INFO, so it is sent.
     return MountDraft(place.pattern, target, place.parameters({"path_info": True}))
 

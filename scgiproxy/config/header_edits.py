@@ -5,7 +5,8 @@ from __future__ import annotations
 from scgiproxy.config.arguments import as_bytes, parse_header_name
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import ANYWHERE, Directive, Merge
-from scgiproxy.rules.headers import HeaderAction, HeaderEdit
+from scgiproxy.message.headers import cgi_name
+from scgiproxy.rules.headers import FRAMING_FIELDS, HeaderAction, HeaderEdit
 
 _ACTIONS = {action.value: action for action in HeaderAction}
 _SYNTAX = f"{'|'.join(_ACTIONS)} NAME [VALUE] [env=[!]VARIABLE]"
@@ -39,15 +40,28 @@ def _read_condition(word: str) -> tuple[bytes, bool]:
     return as_bytes(name), wanted
 
 
-def _read_response(_: Place, words: list[str]) -> tuple[HeaderEdit, ...]:
+def _read_response(place: Place, words: list[str]) -> tuple[HeaderEdit, ...]:
     table = words[0].lower()
     if table in ("always", "onsuccess"):
-        return _read_edit(words[1:], always=table == "always")
-    return _read_edit(words)
+        edits = _read_edit(words[1:], always=table == "always")
+    else:
+        edits = _read_edit(words)
+    for edit in edits:
+        if edit.name.lower() in FRAMING_FIELDS:
+            place.warn(f"Header: {_shown(edit)} does nothing, the gateway sets it")
+    return edits
 
 
-def _read_request(_: Place, words: list[str]) -> tuple[HeaderEdit, ...]:
-    return _read_edit(words)
+def _read_request(place: Place, words: list[str]) -> tuple[HeaderEdit, ...]:
+    edits = _read_edit(words)
+    for edit in edits:
+        if edit.action is not HeaderAction.UNSET and cgi_name(edit.name.lower()) is None:
+            place.warn(f"RequestHeader: {_shown(edit)} does nothing, no backend is told of it")
+    return edits
+
+
+def _shown(edit: HeaderEdit) -> str:
+    return edit.name.decode("latin-1")
 
 
 ROWS = (

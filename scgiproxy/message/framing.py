@@ -75,18 +75,22 @@ class RequestFraming(NamedTuple):
     - `length`: bytes of the body; 0 for NONE, None for CHUNKED.
     - `keep_alive`: the client wants the connection to persist.
     - `expects_continue`: the client waits for ``100 Continue`` before it sends the body.
+    - `hop_by_hop`: the fields of the head that Connection names, lower-case: no backend's concern.
     """
 
     kind: BodyKind
     length: int | None
     keep_alive: bool
     expects_continue: bool
+    hop_by_hop: frozenset[bytes] = frozenset()
 
 
 _NO_REQUEST_BODY: Final = BodyKind.NONE
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+# What the framing itself needs cannot be named away.
+_NOT_NAMED = frozenset((b"content-length", b"host", b"transfer-encoding"))
 _PLAIN_11 = RequestFraming(_NO_REQUEST_BODY, 0, True, False)
 _KEEP_ALIVE = {b"connection": [b"keep-alive"]}
 
@@ -139,7 +143,9 @@ def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> R
     keep_alive = b"close" not in options and (is_http11 or b"keep-alive" in options)
     # An HTTP/1.0 client cannot wait for a 100, whatever it says.
     expects = is_http11 and _expects_continue(found.get(b"expect", ()))
-    return RequestFraming(kind, length, keep_alive, expects and kind is not _NO_REQUEST_BODY)
+    named = frozenset(options).intersection(name.lower() for name, _ in headers) - _NOT_NAMED
+    expects = expects and kind is not _NO_REQUEST_BODY
+    return RequestFraming(kind, length, keep_alive, expects, named)
 
 
 def _bad_version(protocol: bytes) -> BadRequest | NotImplementedHere:

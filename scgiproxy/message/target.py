@@ -22,6 +22,7 @@ _FORBIDDEN = re.compile(rb"[\x00-\x20\x7f#]")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*)", re.IGNORECASE | re.DOTALL)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
+_ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LEADING_SLASHES = re.compile(rb"/+")
 
@@ -87,7 +88,16 @@ def _parse(raw: bytes, method: bytes, encoded_slashes: str) -> Target:
 
 def _normalise(path: bytes, encoded_slashes: str) -> bytes:
     if b"%" in path:
+        if encoded_slashes == "on" and _ENCODED_SLASH.search(path):
+            # Dot segments as sent, before a decoded slash makes two segments of one: what they
+            # lead to is Apache's. Then those that only decoding has brought about.
+            path = _resolve(_ENCODED_DOT.sub(b".", path))
         path = _decode(path, encoded_slashes)
+    return _resolve(path)
+
+
+def _resolve(path: bytes) -> bytes:
+    """Without dot segments and empty ones. Raises BadRequest if it leads above the root."""
     segments: list[bytes] = []
     parts = path.split(b"/")
     for segment in parts:

@@ -14,6 +14,9 @@ Times = Callable[[], tuple[int, int]]
 """Gives when the request came in, and how long ago that is: microseconds since the epoch, and
 microseconds. Called only for a value with ``%t`` or ``%D``."""
 
+FRAMING_FIELDS = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+"""Fields of an answer that no edit can change, lower-case: they say how it is framed."""
+
 _UNDEFINED = b"(null)"
 
 _FORM = re.compile(rb"%(?:\{(?P<argument>[^}]*)\})?(?P<letter>(?s:.)?)|\\(?P<escaped>[\\nrt])")

@@ -36,7 +36,7 @@ from scgiproxy.message.framing import (
     response_framing,
 )
 from scgiproxy.message.headers import HeaderList
-from scgiproxy.rules.headers import apply_edits
+from scgiproxy.rules.headers import FRAMING_FIELDS, apply_edits
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.web.pull import PullToPush
@@ -54,8 +54,6 @@ _STATUS_LINES = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in REASONS.items()
 }
 
-_FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding", b"connection"))
-
 
 @implementer(IGatewayRequest)
 class GatewayRequest(LazyRequest):
@@ -69,7 +67,8 @@ class GatewayRequest(LazyRequest):
     - `redirects`: how many internal redirects led here; `carried`: response headers they keep.
     - `default_type`: the Content-Type of the answer that redirected here, for a file whose extension
       says none; None if there was none.
-    - `error_status`: the status to keep when this pass makes the body of an error answer.
+    - `error_status`: the status to keep when this pass makes the body of an error answer;
+      `status_is_said`: unless its backend has said one, as in Apache.
     """
 
     log = Logger()
@@ -87,6 +86,7 @@ class GatewayRequest(LazyRequest):
     carried: HeaderList = []
     default_type: bytes | None = None
     error_status = 0
+    status_is_said = False
     is_error_page = False
     status_sent = 0
     body_sent = 0
@@ -191,6 +191,10 @@ class GatewayRequest(LazyRequest):
         """The request's headers as a backend gets them (RequestHeader, ProxyAddHeaders)."""
         settings = self.settings
         headers = self.raw_headers
+        hop_by_hop = self.framing.hop_by_hop
+        if hop_by_hop:
+            # Before the operator's own: a client must not name those away.
+            headers = [item for item in headers if item[0] not in hop_by_hop]
         if settings is None or not (settings.request_headers or settings.add_forwarded_headers):
             return headers
         headers = list(headers)
@@ -208,7 +212,7 @@ class GatewayRequest(LazyRequest):
         self.mapped = None
         self.settings = None
         self.user = None
-        self.is_error_page = False
+        self.is_error_page = self.status_is_said = False
         self.__dict__.pop("conditional", None)
         self.forget_resource()
         self._gone_callbacks.clear()
@@ -263,7 +267,7 @@ class GatewayRequest(LazyRequest):
         if self.head_sent or self.gone:
             return
         self.head_sent = True
-        if self.error_status:
+        if self.error_status and not self.status_is_said:
             status, reason = self.error_status, None
         if self.carried:
             headers = self.carried + headers
@@ -279,7 +283,7 @@ class GatewayRequest(LazyRequest):
             headers = list(headers)
             apply_edits(edits, headers, self, times=self._times)
             # The framing is not the operator's to set.
-            headers = [item for item in headers if item[0].lower() not in _FRAMING_FIELDS]
+            headers = [item for item in headers if item[0].lower() not in FRAMING_FIELDS]
         if not self.body_complete:
             self.keep_alive = False
         framing = response_framing(self.method, status, length, self.is_http11)

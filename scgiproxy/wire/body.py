@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
 from twisted.internet.defer import Deferred
@@ -296,6 +297,8 @@ class Spool:
             raise BodyTooLarge(f"the body is over LimitRequestBody ({self._limit} bytes)")
         try:
             self._file.write(data)
+            # What stays in the file's buffer would fail later: at seek() or close().
+            self._file.flush()
         except OSError as error:
             raise GatewayError(f"the body could not be spooled: {error.strerror}") from error
 
@@ -310,4 +313,6 @@ class Spool:
 
     def close(self) -> None:
         """Free memory and disk. Harmless when repeated."""
-        self._file.close()
+        # A buffer that the disk did not take is written once more, and fails once more.
+        with suppress(OSError):
+            self._file.close()

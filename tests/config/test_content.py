@@ -41,7 +41,6 @@ def test_default_takes_an_outer_page_back() -> None:
         ("ErrorDocument 200 x", "expected a status of HTTP from 400 to 511, got 200"),
         ("ErrorDocument 499 x", "expected a status of HTTP"),
         ("ErrorDocument x y", "expected a number"),
-        ("ErrorDocument 401 http://a/", "401 cannot be a full URL"),
         ("ErrorDocument 404 not here", "takes two arguments"),
     ],
 )
@@ -79,3 +78,47 @@ def test_a_handler_for_the_whole_server() -> None:
     mapped = mount.match(b"/a")
     assert mapped is not None
     assert (mapped.script_name, mapped.backend_path) == (b"", b"/a")
+
+
+@pytest.mark.parametrize(
+    ("path", "url", "request_path", "path_info"),
+    [
+        ("/app", "unix:/s|scgi://localhost/", b"/app/a", b"/a"),
+        ("/app", "scgi://h:4000/foo/", b"/app/a", b"/a"),
+        ("/app", "scgi://h:4000/", b"/app", b""),
+        ("/app/", "scgi://h:4000", b"/app/a", b"/a"),
+        ("/app/", "scgi://h:4000/foo", b"/app/a", b"/a"),
+    ],
+)
+def test_a_handler_s_path_info(path: str, url: str, request_path: bytes, path_info: bytes) -> None:
+    """It is what follows the Location's path, whatever path the URL has."""
+    config = load(f'<Location {path}>\nSetHandler "proxy:{url}"\n</Location>')
+    mount = config.main.sections[-1].values["handler"]
+    assert mount.match(request_path).backend_path == path_info
+
+
+def test_a_full_url_for_401_is_the_gateway_s_own_page() -> None:
+    text = "ErrorDocument 401 http://a/"
+    assert "401 cannot be a full URL" in notes_of(text)[0]
+    assert settings_of(load(text)).error_documents[401].kind is ErrorDocumentKind.DEFAULT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Header set Content-Length 3",
+        "Header always set connection close",
+        "Header unset Transfer-Encoding",
+        "RequestHeader set Content-Length 3",
+        "RequestHeader set Proxy x",
+        "RequestHeader set X_Under x",
+        "RequestHeader set TE x",
+    ],
+)
+def test_edits_that_do_nothing_are_noted(line: str) -> None:
+    (note,) = notes_of(line)
+    assert "does nothing" in note
+
+
+def test_edits_that_do_something_are_not_noted() -> None:
+    assert notes_of("Header set X-A 3\nRequestHeader set X-A 3\nRequestHeader unset Proxy") == []

@@ -219,3 +219,23 @@ def test_any_head(headers: HeaderList, protocol: bytes) -> None:
     assert names.count(b"Content-Length") + names.count(b"Transfer-Encoding") <= 1
     assert names.count(b"Host") <= 1
     assert (framing.length is None) == (framing.kind is CHUNKED)
+
+
+@pytest.mark.parametrize(
+    ("connection", "named"),
+    [
+        (b"X-Hop", {b"x-hop"}),
+        (b"keep-alive, X-HOP ,x-not-there", {b"x-hop"}),
+        (b"host, content-length, X-Hop, close", {b"x-hop"}),
+        (b"keep-alive", set()),
+    ],
+)
+def test_fields_that_connection_names(connection: bytes, named: set[bytes]) -> None:
+    """RFC 9110 section 7.6.1; but what the framing needs is not for a client to take away."""
+    headers = [
+        (b"host", b"a"),
+        (b"content-length", b"1"),
+        (b"connection", connection),
+        (b"x-hop", b"1"),
+    ]
+    assert check_request_head(b"POST", b"HTTP/1.1", headers).hop_by_hop == named

@@ -138,6 +138,9 @@ class TestEncodedSlashes:
         """A slash like any other: what it makes a dot segment is resolved."""
         assert parse_target(b"/a%2Fb", b"GET", "on").path == b"/a/b"
         assert parse_target(b"/a/..%2fadmin", b"GET", "on").path == b"/admin"
+        # What was sent as one segment goes as one.
+        assert parse_target(b"/a%2Fb/../c", b"GET", "on").path == b"/c"
+        assert parse_target(b"/a%2Fb/%2e%2E/c%2f", b"GET", "on").path == b"/c/"
         with pytest.raises(BadRequest, match="above the root"):
             parse_target(b"/..%2fx", b"GET", "on")
 

@@ -307,3 +307,16 @@ def test_limit_of_the_body_is_of_the_section() -> None:
 
 def test_repr() -> None:
     assert repr(Gateway(server={"name": b"x"}).host) == "<VirtualHostResource b'x'>"
+
+
+def test_fields_that_connection_names_stay_here() -> None:
+    """Those of the client. What the operator sets cannot be named away."""
+    edit = HeaderEdit(HeaderAction.SET, b"X-Mine", b"operator", None, False)
+    gateway = Gateway(request_headers=(edit,))
+    client = gateway.client()
+    client.send(
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop, X-Mine\r\nX-Hop: 1\r\nX-Mine: client\r\n\r\n"
+    )
+    variables = gateway.backend.variables
+    assert "HTTP_X_HOP" not in variables
+    assert variables["HTTP_X_MINE"] == "operator"

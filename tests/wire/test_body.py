@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from typing import Any
 
@@ -371,4 +372,18 @@ def test_spool_on_a_full_disk_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(0, memory=1)
     with pytest.raises(GatewayError, match="could not be spooled: No space left"):
         spool.write(b"xx")
+    spool.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_spool_whose_disk_is_full_before_its_buffer(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """It fails with what does not fit, not later; and closing is not hindered."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "w+b"))  # noqa: SIM115
+    spool = Spool(0, memory=10)
+    with pytest.raises(GatewayError, match="could not be spooled: No space left"):
+        spool.write(b"x" * size)
+    spool.close()
     spool.close()
