@@ -189,6 +189,7 @@ class Exchange:
         names = head.names
         settings = self._settings
         headers = head.headers
+        self._request.status_is_said = head.explicit_status
         if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
             headers = end_to_end(headers)
             file_name, headers = _take(headers, settings.sendfile or DEFAULT_SENDFILE, names)
@@ -231,9 +232,13 @@ class Exchange:
         field = self._settings.internal_redirect
         assert field is not None
         target, rest = _take(headers, field, names)
-        if head.status == 200 and target is not None and target.startswith(b"/"):
+        request = self._request
+        # The page of an error is redirected only if its backend says 200, as in Apache: then it is
+        # no page of an error any more.
+        redirects = head.status == 200 and (head.explicit_status or not request.error_status)
+        if redirects and target is not None and target.startswith(b"/"):
             self._hand_over()
-            request = self._request
+            request.error_status = 0
             try:
                 redirect_internally(request, target, rest, self._block)
             except ScgiProxyError as error:

@@ -173,7 +173,7 @@ class StockRequest(GatewayRequest):
             return
         self.head_sent = True
         stock = self.stock
-        stock.setResponseCode(self.error_status or status)
+        stock.setResponseCode(status if self.status_is_said else self.error_status or status)
         stock.defaultContentType = None
         for name, value in headers:
             # What stands there is the stock server's own guess.

@@ -41,8 +41,8 @@ DIFFERENCES = {
     "cookie-separator": "Cookie fields are joined by '; ' (RFC 9113 section 8.2.3), not by ', '",
     "encoded-nul": "%00 in a path is a bad request (400); Apache answers 404",
     "error-document-body": (
-        "the page of an ErrorDocument is asked for by GET without a body; Apache tells its "
-        "backend the length of the first request's"
+        "the page of an ErrorDocument is asked for without a body, and by HEAD for a HEAD request; "
+        "Apache tells its backend the length of the first request's, and asks by GET"
     ),
     "error-document-validators": (
         "a file that is the page of an error has no validators or ranges: they are not the missing "

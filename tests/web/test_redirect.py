@@ -300,11 +300,62 @@ def test_error_document_of_a_backend_keeps_the_status() -> None:
     assert variables["REDIRECT_QUERY_STRING"] == "x"
     assert variables["REDIRECT_REQUEST_METHOD"] == "GET"
     assert variables["REQUEST_URI"] == "/nothing?x"
-    gateway.backend.answer(b"Status: 200 OK\r\n" + OK)
+    gateway.backend.answer(OK)
     assert (one(client).status, one(client).reason) == (404, "Not Found")
     assert one(client).body == b"hello"
     client.leave()
     gateway.assert_idle()
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "reason"),
+    [
+        (b"200 OK", 200, "OK"),
+        (b"200 Fine", 200, "Fine"),
+        (b"410", 410, "Gone"),
+        (b"500 Mine", 500, "Mine"),
+    ],
+)
+def test_error_document_of_a_backend_may_say_another_status(
+    said: bytes, status: int, reason: str
+) -> None:
+    gateway, client = documented()
+    gateway.backend.answer(b"Status: " + said + b"\r\n" + OK)
+    assert (one(client).status, one(client).reason) == (status, reason)
+    assert one(client).body == b"hello"
+
+
+def test_error_document_that_redirects_without_a_status_keeps_it() -> None:
+    gateway, client = documented()
+    gateway.backend.answer(b"Location: /other/second\r\n" + OK)
+    assert (one(client).status, one(client)["location"]) == (404, "/other/second")
+
+
+def test_error_document_that_says_200_is_redirected() -> None:
+    """From there on it is an answer as any other."""
+    gateway, client = documented()
+    gateway.backend.answer(b"Status: 200 OK\r\nLocation: /other/second\r\n" + OK)
+    newest(gateway, 5000).answer(OK)
+    assert (one(client).status, one(client).body) == (200, b"hello")
+
+
+def test_error_document_that_is_redirected_to_what_is_missing_ends() -> None:
+    gateway, client = documented()
+    for _ in range(11):
+        newest(gateway, 5000).answer(b"Status: 200 OK\r\nLocation: /nothing\r\n" + OK)
+    assert one(client).status == 500
+
+
+def test_error_document_whose_status_is_overridden_tells_the_first_error() -> None:
+    gateway = Gateway(
+        (("/other", "scgi://127.0.0.1:5000"),),
+        error_documents=PAGE,
+        error_override=frozenset({410}),
+    )
+    client = gateway.client().send(not_found())
+    gateway.backend.answer(b"Status: 410 Gone\r\n" + OK)
+    assert one(client).status == 404
+    assert b"404 Not Found" in one(client).body
 
 
 def test_error_document_of_a_post_is_got() -> None:

@@ -54,6 +54,11 @@ _NO_VALIDATORS = Differs(
     },
     {"header:accept-ranges": None, "header:etag": None, "header:last-modified": None},
 )
+_BY_HEAD = Differs(
+    "error-document-body",
+    {"told.0.REQUEST_METHOD": "GET"},
+    {"told.0.REQUEST_METHOD": "HEAD"},
+)
 _ERRORS = "ProxyPass /dead/ scgi://${DEAD}/\nProxyPass /app/ scgi://${BACKEND}/\n"
 
 CASES = (
@@ -230,6 +235,40 @@ CASES = (
                 gateway={"told.0.REDIRECT_QUERY_STRING": ""},
             ),
         ),
+    ),
+    *(
+        Case(
+            name=f"page-of-a-backend-{name}",
+            request=get("/nothing?q=1", method=method),
+            config="ErrorDocument 404 /app/error\n" + _ERRORS,
+            scripts=(answer(head + b"\r\nthe page\n"), answer(_TEXT + b"\r\nthe second\n")),
+            differs=differs,
+        )
+        for name, method, head, differs in (
+            ("status-none", "GET", _TEXT, ()),
+            ("status-none-for-head", "HEAD", _TEXT, (_BY_HEAD,)),
+            ("status-200", "GET", b"Status: 200 OK\r\n" + _TEXT, ()),
+            ("status-200-reason", "GET", b"Status: 200 Fine\r\n" + _TEXT, ()),
+            ("status-410", "GET", b"Status: 410 Gone\r\n" + _TEXT, ()),
+            ("status-410-for-head", "HEAD", b"Status: 410\r\n" + _TEXT, (_BY_HEAD,)),
+            ("status-404", "GET", b"Status: 404 Own\r\n" + _TEXT, ()),
+            ("status-204", "GET", b"Status: 204 No Content\r\n", ()),
+            ("status-500", "GET", b"Status: 500 Own\r\n" + _TEXT, (KEPT_OPEN,)),
+            (
+                "status-302",
+                "GET",
+                b"Status: 302 Found\r\nLocation: http://there.test/a\r\n" + _TEXT,
+                (),
+            ),
+            ("location", "GET", b"Location: http://there.test/a\r\n" + _TEXT, ()),
+            ("location-path", "GET", b"Location: /app/second\r\n" + _TEXT, ()),
+            (
+                "location-path-status-200",
+                "GET",
+                b"Status: 200 OK\r\nLocation: /app/second\r\n" + _TEXT,
+                (),
+            ),
+        )
     ),
     Case(
         name="page-not-for-a-backends-error",
