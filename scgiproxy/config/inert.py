@@ -24,7 +24,9 @@ _REASONS = {
     "files in folders are not read for directives": "AllowOverride AllowOverrideList AccessFileName",
     "a folder is answered with its index.html": "DirectoryIndex DirectorySlash"
     " DirectoryIndexRedirect DirectoryCheckHandler",
-    _FILES: "Options FileETag ContentDigest AcceptPathInfo"
+    "symbolic links are followed inside DocumentRoot and the folder of an Alias, and not out of it;"
+    " folders are not listed, and nothing in them is run": "Options",
+    _FILES: "FileETag ContentDigest AcceptPathInfo"
     " AddEncoding AddLanguage AddCharset AddDefaultCharset DefaultLanguage DefaultType TypesConfig"
     " MimeMagicFile LanguagePriority ForceLanguagePriority CacheNegotiatedDocs MultiviewsMatch"
     " ModMimeUsePathInfo RemoveType RemoveEncoding RemoveLanguage RemoveCharset RemoveHandler"

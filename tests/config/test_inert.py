@@ -26,6 +26,16 @@ def test_files_are_served_as_they_are(line: str) -> None:
     assert notes_of(f"{line}\n{line}") == [f"f:1: {line.split()[0]} does nothing here: {FILES}"]
 
 
+@pytest.mark.parametrize("word", ["FollowSymLinks", "+SymLinksIfOwnerMatch", "All", "None"])
+def test_options_say_nothing_of_links(word: str) -> None:
+    """Whoever counts on links, or on their being refused, must hear of it."""
+    (note,) = notes_of(f"<Directory /srv>\nOptions {word}\n</Directory>")
+    assert note == (
+        "f:2: Options does nothing here: symbolic links are followed inside DocumentRoot and the"
+        " folder of an Alias, and not out of it; folders are not listed, and nothing in them is run"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

@@ -173,6 +173,7 @@ def test_server_name_says_https(configured: Configured) -> None:
     variables = gateway.ask().variables
     assert variables["REQUEST_SCHEME"] == "https"
     assert variables["HTTPS"] == "on"
+    assert variables["SERVER_PORT"] == "443"
 
 
 @behaviour("ServerTokens")
