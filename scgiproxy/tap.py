@@ -143,7 +143,8 @@ def makeService(options: Options) -> IService:
 
     A configuration that cannot be used ends the process, with its problems on standard error as
     ``--check`` prints them; so does a start for which a socket or a log file cannot be had. Use
-    `load` and `service.root.GatewayService` to handle that yourself.
+    `load` and `service.root.GatewayService` to handle that yourself. While it runs, SIGHUP does not
+    end the process, unless somebody else has a handler for it.
     """
     from twisted.internet import reactor
 
@@ -153,9 +154,9 @@ def makeService(options: Options) -> IService:
     made: list[GatewayService] = []
     try:
         if options["demo"]:
-            return ProcessService(_demo(options, reactor))
+            return ProcessService(_demo(options, reactor), reactor)
         load(options, lambda config: made.append(GatewayService(config, reactor)))
-        return ProcessService(made[0])
+        return ProcessService(made[0], reactor)
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None

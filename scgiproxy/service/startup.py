@@ -1,16 +1,22 @@
-"""A start that fails under twistd: lines on standard error and exit code 1, not a traceback."""
+"""The gateway as a whole process, under twistd.
+
+A start that fails is told in lines on standard error and exit code 1, not in a traceback.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from scgiproxy.errors import ConfigError
+from scgiproxy.service.hangup import HangUpSignal
 
 _log = Logger()
 
@@ -28,10 +34,14 @@ class StartupError(SystemExit, Exception):
 
 
 class ProcessService(MultiService):
-    """Starts `service` as the affair of a whole process, one that ends if that fails."""
+    """Starts `service` as the affair of a whole process, one that ends if that fails.
 
-    def __init__(self, service: IService) -> None:
+    While it runs, SIGHUP does not end the process (see `HangUpSignal`).
+    """
+
+    def __init__(self, service: IService, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._hang_up = HangUpSignal(reactor)
         service.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -43,6 +53,16 @@ class ProcessService(MultiService):
         """Raises StartupError, with all there is to tell already told."""
         with _telling_problems():
             super().startService()  # type: ignore[no-untyped-call]
+        self._hang_up.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """As any MultiService; SIGHUP is harmless until everything has stopped."""
+        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopped.addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        self._hang_up.stop()
+        return result
 
 
 @contextmanager

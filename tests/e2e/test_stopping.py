@@ -1,4 +1,7 @@
-"""SIGTERM: what is idle is closed, what runs may end, and nothing holds the process up."""
+"""SIGTERM: what is idle is closed, what runs may end, and nothing holds the process up.
+
+SIGHUP ends nothing.
+"""
 
 from __future__ import annotations
 
@@ -120,3 +123,18 @@ def test_the_port_is_free_at_once(tmp_path: Path) -> None:
         second.address = first.http
         with second:
             assert ask(first.http, REQUEST.replace(b"\r\n\r\n", CLOSE)).status == 404
+
+
+def test_a_hang_up_ends_nothing(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+) -> None:
+    """Neither the process nor a connection; then SIGTERM ends it in order."""
+    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    with Connection(gateway.http) as client:
+        assert client.ask(REQUEST).text == "hello\n"
+        os.kill(gateway.pid, signal.SIGHUP)
+        wait_until(lambda: "SIGHUP does nothing" in gateway.logged(), "the warning")
+        assert client.ask(REQUEST).text == "hello\n"
+    os.kill(gateway.pid, signal.SIGTERM)
+    wait_until(lambda: gateway.has_ended, "the gateway's end", 3)
+    assert gateway.logged().count("SIGHUP") == 1

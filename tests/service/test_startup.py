@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
 
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.service.startup import ProcessService, StartupError
@@ -52,7 +53,7 @@ def test_a_start_that_fails(
     """On standard error, in the log, and in an exception that twistd and the interpreter know."""
     told = io.StringIO()
     monkeypatch.setattr(sys, "__stderr__", told)
-    service: Any = ProcessService(Failing(error, privileged))
+    service: Any = ProcessService(Failing(error, privileged), MemoryReactorClock())
     with pytest.raises(StartupError) as raised:
         (service.privilegedStartService if privileged else service.startService)()
     assert isinstance(raised.value, Exception)
@@ -68,11 +69,15 @@ def test_without_standard_error(
 ) -> None:
     monkeypatch.setattr(sys, "__stderr__", None)
     with pytest.raises(StartupError):
-        ProcessService(Failing(PROBLEMS, privileged=True)).privilegedStartService()
+        ProcessService(
+            Failing(PROBLEMS, privileged=True), MemoryReactorClock()
+        ).privilegedStartService()
     assert len(logged_errors.flush()) == 2
 
 
 def test_any_other_error_is_left_alone() -> None:
     """It is a bug, and its traceback is wanted."""
     with pytest.raises(ZeroDivisionError):
-        ProcessService(Failing(ZeroDivisionError(), privileged=False)).startService()
+        ProcessService(
+            Failing(ZeroDivisionError(), privileged=False), MemoryReactorClock()
+        ).startService()
