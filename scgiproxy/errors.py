@@ -40,6 +40,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 
+def escaped(data: bytes, most: int = 80) -> str:
+    """Bytes of a peer as they stand in a message: printable ASCII, with escapes as in ``\\x00``.
+
+    At most `most` of them; ``...`` says that there were more.
+    """
+    return repr(data[:most])[2:-1] + ("..." if len(data) > most else "")
+
+
+def quoted(data: bytes, most: int = 80) -> str:
+    """As `escaped`, in quotes."""
+    return repr(data[:most])[1:] + ("..." if len(data) > most else "")
+
+
 class ScgiProxyError(Exception):
     """The root of the tree. `status` is the HTTP status to answer with; `log_key` is stable."""
 
@@ -225,8 +238,8 @@ class GatewayError(ScgiProxyError):
 class Problem:
     """One thing to tell the author of a configuration file.
 
-    `file` and `line` (1-based, the last physical line of a continued directive) say where;
-    `is_error` is False for a warning or a note.
+    `file` and `line` (1-based, the last physical line of a continued directive) say where; line 0
+    is the file as a whole, such as one that cannot be read. `is_error` is False for a warning or a note.
     """
 
     file: str
@@ -234,8 +247,13 @@ class Problem:
     message: str
     is_error: bool = True
 
+    @property
+    def where(self) -> str:
+        """``FILE:LINE``, or the file alone."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+        return f"{self.where}: {self.message}"
 
 
 class ConfigError(ScgiProxyError):

@@ -105,6 +105,8 @@ class Options(usage.Options):
         if len(self["listen"]) > 1 and self["demo"]:
             raise usage.UsageError("--demo listens in one place: expected --listen only once")
         if self["defines"] and not self["config"]:
+            if self["proxypass"]:
+                _tell_errors(self)
             raise usage.UsageError("--define goes with --config")
         if self["check"]:
             sys.exit(self._check())
@@ -170,7 +172,15 @@ def _demo(options: Options, reactor: Any) -> DemoService:
     return DemoService(reactor, listen)
 
 
+def _tell_errors(options: Options) -> None:
+    """Print what is wrong with the mounts beside an option that is wrong itself."""
+    try:
+        load(options)
+    except ConfigError as error:
+        _print_problems(error.problems)
+
+
 def _print_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         kind = "" if problem.is_error else "note: "
-        print(f"{problem.file}:{problem.line}: {kind}{problem.message}", file=sys.stderr)  # noqa: T201
+        print(f"{problem.where}: {kind}{problem.message}", file=sys.stderr)  # noqa: T201

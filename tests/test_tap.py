@@ -48,6 +48,17 @@ def test_short_options(tmp_path: Path) -> None:
     assert options["defines"] == {"A": "", "B": "1", "C": "x=y"}
 
 
+def test_a_define_without_a_file_hides_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(usage.UsageError, match="--define goes with --config"):
+        parsed("-D", "A", "-p", "/a http://h/", "-p", "b", "-l", "x")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "--proxypass:1",
+        "--proxypass:2",
+        "--listen:1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -171,4 +182,4 @@ class TestService:
     ) -> None:
         with pytest.raises(SystemExit):
             makeService(parsed("-c", str(tmp_path / "none")))
-        assert "cannot read" in capsys.readouterr().err
+        assert capsys.readouterr().err.startswith(f"{tmp_path}/none: cannot read {tmp_path}/none: ")

@@ -45,9 +45,9 @@ def _alias(place: Place, alias: Alias) -> None:
 
 
 def _read_error_document(place: Place, words: list[str]) -> Mapping[int, ErrorDocument]:
-    code = parse_integer(words[0])
+    code = parse_integer(words[0]) if words[0].isdigit() else 0
     if code not in _ERROR_CODES:
-        raise ValueError(f"expected a status of HTTP from 400 to 511, got {words[0]}")
+        raise ValueError(f"expected a status of HTTP from 400 to 511, got {words[0]!r}")
     text = words[1]
     if text.lower() == "default":
         return {code: ErrorDocument(ErrorDocumentKind.DEFAULT)}

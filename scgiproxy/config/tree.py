@@ -100,7 +100,7 @@ class TreeReader:
 
     def read_file(self, path: Path, position: Position | None = None) -> list[Node]:
         """The nodes of one file; `position` is the Include's, to tell what cannot be read there."""
-        position = position or Position(str(path), 1)
+        position = position or Position(str(path), 0)
         real = path.resolve()
         if real in self._reading or len(self._reading) >= MAX_INCLUSION:
             chain = " -> ".join(map(str, [*self._reading, real]))

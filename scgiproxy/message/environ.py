@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scgiproxy.errors import BadRequest
+from scgiproxy.errors import BadRequest, quoted
 from scgiproxy.message.headers import CGI_NAMES, HeaderList, combine
 
 WITHHELD_NAMES = frozenset(
@@ -79,9 +79,9 @@ class StaticEnviron:
     def __init__(self, variables: Mapping[bytes, bytes]) -> None:
         for name, value in variables.items():
             if not name or b"\x00" in name or b"\x00" in value:
-                raise ValueError(f"variable {name!r} has no name, or a NUL")
+                raise ValueError(f"variable {quoted(name)} has no name, or a NUL")
             if name in _NEVER_STATIC or name.startswith(b"HTTP_"):
-                raise ValueError(f"variable {name!r} cannot be the same for every request")
+                raise ValueError(f"variable {quoted(name)} cannot be the same for every request")
         self.names = frozenset(variables)
         self.encoded = b"".join(b"%b\x00%b\x00" % item for item in variables.items())
 
@@ -203,7 +203,7 @@ def _nul_inside(fields: list[bytes]) -> BadRequest:
     name, value = next(
         pair for pair in zip(fields[::2], fields[1::2], strict=False) if b"\x00" in b"".join(pair)
     )
-    return BadRequest(f"a NUL in variable {name[:80]!r}: {value[:80]!r}")
+    return BadRequest(f"a NUL in variable {quoted(name)}: {quoted(value)}")
 
 
 def block_variables(block: bytes) -> dict[bytes, bytes]:

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple
 
-from scgiproxy.errors import BadRequest, ExpectationFailed, NotImplementedHere
+from scgiproxy.errors import BadRequest, ExpectationFailed, NotImplementedHere, quoted
 from scgiproxy.message.headers import HeaderList, list_tokens, parse_host
 
 MAX_LENGTH = (1 << 63) - 1
@@ -151,7 +151,7 @@ def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> R
 def _bad_version(protocol: bytes) -> BadRequest | NotImplementedHere:
     if _VERSION.fullmatch(protocol):
         return NotImplementedHere(f"{protocol.decode('ascii')} is not spoken here")
-    return BadRequest(f"expected HTTP/1.1 or HTTP/1.0, got {protocol[:80]!r}")
+    return BadRequest(f"expected HTTP/1.1 or HTTP/1.0, got {quoted(protocol)}")
 
 
 def _check_codings(codings: list[bytes], lengths: list[bytes] | None, is_http11: bool) -> None:
@@ -163,10 +163,10 @@ def _check_codings(codings: list[bytes], lengths: list[bytes] | None, is_http11:
     names = list_tokens(b",".join(codings))
     if len(codings) == 1 and names == [b"chunked"]:
         return
-    shown = b", ".join(codings)[:80]
+    shown = quoted(b", ".join(codings))
     if len(codings) > 1 or names.count(b"chunked") != 1 or names[-1] != b"chunked":
-        raise BadRequest(f"expected Transfer-Encoding: chunked, got {shown!r}")
-    raise NotImplementedHere(f"only the transfer coding chunked is known here, not {shown!r}")
+        raise BadRequest(f"expected Transfer-Encoding: chunked, got {shown}")
+    raise NotImplementedHere(f"only the transfer coding chunked is known here, not {shown}")
 
 
 def _content_length(lengths: list[bytes]) -> int:
@@ -174,7 +174,7 @@ def _content_length(lengths: list[bytes]) -> int:
     if len(lengths) > 1:
         raise BadRequest(f"{len(lengths)} Content-Length fields")
     if not _DIGITS.fullmatch(value) or int(value) > MAX_LENGTH:
-        raise BadRequest(f"expected a number as Content-Length, got {value[:80]!r}")
+        raise BadRequest(f"expected a number as Content-Length, got {quoted(value)}")
     return int(value)
 
 
@@ -182,5 +182,5 @@ def _expects_continue(values: list[bytes] | tuple[()]) -> bool:
     expectations = list_tokens(b",".join(values))
     for expectation in expectations:
         if expectation != b"100-continue":
-            raise ExpectationFailed(f"expectation {expectation[:80]!r} is not known here")
+            raise ExpectationFailed(f"expectation {quoted(expectation)} is not known here")
     return bool(expectations)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
-from scgiproxy.errors import BadRequest
+from scgiproxy.errors import BadRequest, quoted
 
 HeaderList = list[tuple[bytes, bytes]]
 """Names and values in order, names in any case."""
@@ -133,7 +133,7 @@ def parse_host(value: bytes) -> tuple[bytes, int | None]:
     (RFC 9110 section 7.2.)
     """
     if len(value) > 270:
-        raise BadRequest(f"a Host of {len(value)} bytes, {value[:80]!r}")
+        raise BadRequest(f"a Host of {len(value)} bytes, {quoted(value)}")
     lower = value.lower()
     if lower.startswith(b"["):
         host, bracket, rest = lower.partition(b"]")
@@ -158,4 +158,4 @@ def parse_host(value: bytes) -> tuple[bytes, int | None]:
 
 
 def _bad_host(value: bytes) -> BadRequest:
-    return BadRequest(f"expected a host name or address and maybe a port, got {value[:80]!r}")
+    return BadRequest(f"expected a host name or address and maybe a port, got {quoted(value)}")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from scgiproxy.errors import BadRequest, NotFound
+from scgiproxy.errors import BadRequest, NotFound, quoted
 from scgiproxy.message.headers import parse_host
 
 # Possessive, so that no target makes them go back. The plain one has nothing to decode or to
@@ -67,7 +67,7 @@ def _parse(raw: bytes, method: bytes, encoded_slashes: str) -> Target:
         raise BadRequest("CONNECT is for forward proxies, and this is none")
     forbidden = _FORBIDDEN.search(raw)
     if forbidden is not None:
-        raise BadRequest(f"a request target cannot hold {forbidden[0]!r}: {raw[:80]!r}")
+        raise BadRequest(f"a request target cannot hold {quoted(forbidden[0])}: {quoted(raw)}")
     if raw == b"*":
         if method != b"OPTIONS":
             raise BadRequest("the target * is for OPTIONS only")
@@ -77,7 +77,7 @@ def _parse(raw: bytes, method: bytes, encoded_slashes: str) -> Target:
     if not raw.startswith(b"/"):
         absolute = _ABSOLUTE.fullmatch(raw)
         if absolute is None:
-            raise BadRequest(f"expected a path or an http URL, got {raw[:80]!r}")
+            raise BadRequest(f"expected a path or an http URL, got {quoted(raw)}")
         authority, rest = absolute.groups()
         parse_host(authority)
         if not rest and method == b"OPTIONS":
@@ -103,7 +103,7 @@ def _resolve(path: bytes) -> bytes:
     for segment in parts:
         if segment == b"..":
             if not segments:
-                raise BadRequest(f"the path leads above the root: {path[:80]!r}")
+                raise BadRequest(f"the path leads above the root: {quoted(path)}")
             segments.pop()
         elif segment not in (b"", b"."):
             segments.append(segment)
@@ -116,16 +116,18 @@ def _resolve(path: bytes) -> bytes:
 def _decode(path: bytes, encoded_slashes: str) -> bytes:
     bad = _BAD_ESCAPE.search(path)
     if bad is not None:
-        shown = path[bad.start() : bad.start() + 3]
-        raise BadRequest(f"expected two hexadecimal digits after the percent sign of {shown!r}")
+        shown = quoted(path[bad.start() : bad.start() + 3])
+        raise BadRequest(f"expected two hexadecimal digits after the percent sign of {shown}")
     if encoded_slashes != "on" and _ENCODED_SLASH.search(path):
         if encoded_slashes == "off":
-            raise NotFound(f"an encoded slash in the path (AllowEncodedSlashes): {path[:80]!r}")
+            raise NotFound(f"an encoded slash in the path (AllowEncodedSlashes): {quoted(path)}")
         path = _ENCODED_SLASH.sub(lambda match: b"%25" + match[0][1:], path)
     path = unquote_to_bytes(path)
     control = _CONTROL.search(path)
     if control is not None:
-        raise BadRequest(f"the path decodes to the control byte {control[0]!r}: {path[:80]!r}")
+        raise BadRequest(
+            f"the path decodes to the control byte {quoted(control[0])}: {quoted(path)}"
+        )
     return path
 
 
@@ -145,6 +147,6 @@ def parse_local_reference(value: bytes) -> bytes:
     (ProxySCGIInternalRedirect; RFC 3875 section 6.2.2.)
     """
     if not value.startswith(b"/"):
-        raise ValueError(f"a local reference begins with a slash, unlike {value[:80]!r}")
+        raise ValueError(f"a local reference begins with a slash, unlike {quoted(value)}")
     target = _LEADING_SLASHES.sub(b"/", value.partition(b"#")[0], count=1)
     return _FORBIDDEN.sub(lambda match: b"%%%02X" % ord(match[0]), target)

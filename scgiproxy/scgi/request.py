@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from scgiproxy.errors import BadRequest
+from scgiproxy.errors import BadRequest, quoted
 
 RESERVED_NAMES = frozenset((b"CONTENT_LENGTH", b"SCGI", b"GATEWAY_INTERFACE"))
 """`frame` writes the first two; the third is not sent, as mod_proxy_scgi does not."""
@@ -38,9 +38,9 @@ def encode_variables(variables: Iterable[tuple[bytes, bytes]]) -> bytes:
     parts: list[bytes] = []
     for name, value in variables:
         if not name:
-            raise ValueError(f"a variable needs a name; its value is {value[:80]!r}")
+            raise ValueError(f"a variable needs a name; its value is {quoted(value)}")
         if b"\x00" in name or b"\x00" in value:
-            raise ValueError(f"a NUL in variable {name[:80]!r} would split the request block")
+            raise ValueError(f"a NUL in variable {quoted(name)} would split the request block")
         parts += (name, value)
     if not parts:
         return b""
@@ -134,7 +134,7 @@ class RequestParser:
             colon = buffer.find(b":", 0, 11)
             digits = bytes(buffer[: colon if colon >= 0 else 11])
             if (colon >= 0 or digits) and not _LENGTH_PREFIX.fullmatch(digits):
-                raise BadRequest(f"expected a netstring's length and a colon, got {digits!r}")
+                raise BadRequest(f"expected a netstring's length and a colon, got {quoted(digits)}")
             if colon < 0:
                 return None
             length = int(digits)
@@ -150,7 +150,7 @@ class RequestParser:
         end = self._expected - 1
         if buffer[end] != 0x2C:
             raise BadRequest(
-                f"expected a comma after the header block, got {bytes(buffer[end : end + 1])!r}"
+                f"expected a comma after the header block, got {quoted(bytes(buffer[end : end + 1]))}"
             )
         head = parse_block(bytes(buffer[:end]))
         self.leftover = bytes(buffer[end + 1 :])
@@ -163,26 +163,26 @@ def parse_block(block: bytes) -> RequestHead:
     """Read the bytes between colon and comma. Raises BadRequest with what is wrong."""
     fields = block.split(b"\x00")
     if fields.pop():
-        raise BadRequest(f"the header block must end in a NUL, not in {block[-20:]!r}")
+        raise BadRequest(f"the header block must end in a NUL, not in {quoted(block[-20:])}")
     if len(fields) % 2:
-        raise BadRequest(f"the name {fields[-1][:80]!r} at the end has no value")
+        raise BadRequest(f"the name {quoted(fields[-1])} at the end has no value")
     names = fields[::2]
     variables = dict(zip(names, fields[1::2], strict=True))
     if len(variables) != len(names):
         repeated = next(name for name in names if names.count(name) > 1)
-        raise BadRequest(f"variable {repeated[:80]!r} is there twice")
+        raise BadRequest(f"variable {quoted(repeated)} is there twice")
     if b"" in variables:
-        raise BadRequest(f"a variable without a name; its value is {variables[b''][:80]!r}")
+        raise BadRequest(f"a variable without a name; its value is {quoted(variables[b''])}")
     if not names or names[0] != b"CONTENT_LENGTH":
-        raise BadRequest(f"CONTENT_LENGTH must come first, not {b''.join(names[:1])[:80]!r}")
+        raise BadRequest(f"CONTENT_LENGTH must come first, not {quoted(b''.join(names[:1]))}")
     length = variables[b"CONTENT_LENGTH"]
     if not _DECIMAL.fullmatch(length) or int(length) > MAX_BODY:
-        raise BadRequest(f"CONTENT_LENGTH must be a decimal number, not {length[:80]!r}")
+        raise BadRequest(f"CONTENT_LENGTH must be a decimal number, not {quoted(length)}")
     if variables.get(b"SCGI") != b"1":
         version = variables.get(b"SCGI")
         raise BadRequest(
             "the variable SCGI is missing"
             if version is None
-            else f"SCGI must be 1, not {version[:80]!r}"
+            else f"SCGI must be 1, not {quoted(version)}"
         )
     return RequestHead(variables, int(length))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse
+from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse, quoted
 
 MAX_LENGTH = (1 << 63) - 1
 
@@ -168,7 +168,7 @@ class ResponseParser:
         tail = bytes(self._tail or b"")
         if not tail and not self._head_size:
             return TruncatedResponse("the backend closed without an answer")
-        unfinished = f", in the line {tail[:80]!r}" if tail else ""
+        unfinished = f", in the line {quoted(tail)}" if tail else ""
         return TruncatedResponse(
             "the backend closed within the response head,"
             f" after {self._head_size + len(tail)} bytes{unfinished}"
@@ -244,14 +244,14 @@ class ResponseParser:
 
     def _too_long(self, line: bytes) -> BadResponse:
         return BadResponse(
-            f"the response head is over {self._max_head} bytes, at the line {line[:80]!r}"
+            f"the response head is over {self._max_head} bytes, at the line {quoted(line)}"
         )
 
     def _parse_status_line(self, data: bytes) -> int:
         match = _STATUS_LINE.match(data)
         if match is None:
             line = data[: data.find(b"\n")]
-            raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {line[:80]!r}")
+            raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {quoted(line)}")
         self._set_status(*_final_status(int(match[1]), match[2] or b""))
         return match.end()
 
@@ -267,7 +267,7 @@ class ResponseParser:
                 elif self._content_length is None:
                     self._content_length = number
                 else:
-                    raise BadResponse(f"a second Content-Length: {header[1][:80]!r}")
+                    raise BadResponse(f"a second Content-Length: {quoted(header[1])}")
             elif lower in names and lower in _SINGLE:
                 index = next(i for i, each in enumerate(headers) if each[0].lower() == lower)
                 headers[index] = header
@@ -350,26 +350,26 @@ def _read_field(line: bytes) -> _Field:
     if lower == b"status":
         digits = value[:3]
         if not digits.isdigit() or value[3:4] not in b" \t":
-            raise BadResponse(f"expected Status: and three digits, got {value[:80]!r}")
+            raise BadResponse(f"expected Status: and three digits, got {quoted(value)}")
         number, value = _final_status(int(digits), value[3:])
     elif lower == b"content-length":
         if not value.isdigit() or len(value) > 19 or (number := int(value)) > MAX_LENGTH:
-            raise BadResponse(f"expected Content-Length: and a number, got {value[:80]!r}")
+            raise BadResponse(f"expected Content-Length: and a number, got {quoted(value)}")
     elif lower == b"transfer-encoding":
-        raise BadResponse(f"a CGI response has no Transfer-Encoding: {value[:80]!r}")
+        raise BadResponse(f"a CGI response has no Transfer-Encoding: {quoted(value)}")
     return lower, (name, value), number
 
 
 def _final_status(status: int, reason: bytes) -> tuple[int, bytes]:
     if not 200 <= status <= 599:
         raise BadResponse(
-            f"status {status} is no final status (200 to 599); reason {reason[:80]!r}"
+            f"status {status} is no final status (200 to 599); reason {quoted(reason)}"
         )
     return status, reason.strip(b" \t")
 
 
 def _bad_line(line: bytes) -> BadResponse:
-    shown = repr(line.rstrip(b"\r\n")[:80])
+    shown = quoted(line.rstrip(b"\r\n"))
     if line[:1] in (b" ", b"\t"):
         return BadResponse(f"a folded header line (obsolete): {shown}")
     name, colon, _ = line.rstrip(b"\r\n").partition(b":")

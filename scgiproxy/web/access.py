@@ -19,7 +19,7 @@ from passlib.apache import HtpasswdFile
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 
-from scgiproxy.errors import Forbidden, GatewayError, Unauthorized
+from scgiproxy.errors import Forbidden, GatewayError, Unauthorized, quoted
 from scgiproxy.log.events import Logger
 from scgiproxy.rules.access import Outcome
 from scgiproxy.rules.settings import BasicAuth, Settings
@@ -138,10 +138,10 @@ def _authenticated(
     right: bool, request: GatewayRequest, settings: Settings, user: bytes, challenge: bytes
 ) -> None:
     if not right:
-        raise Unauthorized(f"wrong password, or no such user: {user[:80]!r}", challenge)
+        raise Unauthorized(f"wrong password, or no such user: {quoted(user)}", challenge)
     assert settings.access is not None
     if settings.access.check(request, user) is not Outcome.GRANTED:
-        raise Unauthorized(f"user {user[:80]!r} is not among those required", challenge)
+        raise Unauthorized(f"user {quoted(user)} is not among those required", challenge)
     request.user = user
 
 

@@ -26,6 +26,7 @@ from scgiproxy.errors import (
     GatewayError,
     HeadersTooLarge,
     ScgiProxyError,
+    quoted,
 )
 from scgiproxy.interfaces import ICall, IResponseReceiver
 from scgiproxy.message.conditions import (
@@ -219,7 +220,7 @@ class Exchange:
         roots = self._settings.sendfile_roots or request.host_resource.file_roots
         try:
             if not request.host_resource.may_have(request, os.fsdecode(name)):
-                raise Forbidden(f"<Directory> closes {ascii(name)[1:]}, which the backend names")
+                raise Forbidden(f"<Directory> closes {quoted(name, 200)}, which the backend names")
             answer_with_file(
                 request, name, headers, head.status, head.reason, roots, refuse=answer_status
             )

@@ -21,6 +21,7 @@ from scgiproxy.errors import (
     HeadersTooLarge,
     NotImplementedHere,
     TargetTooLong,
+    quoted,
 )
 from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
 from scgiproxy.message.headers import HeaderList, is_token
@@ -32,6 +33,8 @@ MOST_UNHEARD = 1 << 16
 """Bytes of a body that may bring nothing (a chunk's extension, a trailer), besides one field."""
 
 _PROTOCOLS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
+
+_TLS_HANDSHAKE = b"\x16"
 
 
 class _LastRequest(Exception):
@@ -246,9 +249,13 @@ class RequestReader:
         cause = error.__context__
         if isinstance(error, HttpParserCallbackError) and cause is not None:
             raise cause
+        if "PRI/Upgrade" in str(error):
+            raise BadRequest("HTTP/2 is not spoken here; expected HTTP/1.1") from error
         if isinstance(error, HttpParserInvalidMethodError):
+            if data.startswith(_TLS_HANDSHAKE):
+                raise BadRequest("a TLS handshake, where plain HTTP is spoken") from error
             method = data[:80].lstrip(b"\r\n").split(b" ", 1)[0]
             if is_token(method):
                 raise NotImplementedHere("the method is not one of HTTP's") from error
-            raise BadRequest(f"expected a method, got {method!r}") from error
+            raise BadRequest(f"expected a method, got {quoted(method)}") from error
         raise BadRequest(f"malformed request: {error}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgiproxy.errors import BadResponse, GatewayError
+from scgiproxy.errors import BadResponse, GatewayError, quoted
 from scgiproxy.message.environ import block_variables, redirect_variables
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.message.target import parse_local_reference
@@ -67,7 +67,7 @@ def _pass_on(
     try:
         raw = parse_local_reference(value)
     except ValueError as error:
-        raise BadResponse(f"the backend redirects to {value[:80]!r}: {error}") from error
+        raise BadResponse(f"the backend redirects to {quoted(value)}: {error}") from error
     target = getattr(request, "target", None)
     environment = redirect_variables(
         previous,

@@ -24,6 +24,7 @@ from scgiproxy.errors import (
     GatewayError,
     ScgiProxyError,
     TruncatedResponse,
+    escaped,
 )
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.log.events import Logger
@@ -381,7 +382,7 @@ class GatewayRequest(LazyRequest):
         """Something of ours broke: an error page if there is still time, else an abort."""
         error = failure.value or GatewayError("it failed without a reason")
         if not isinstance(error, ScgiProxyError):
-            self.log.failure("while serving {uri!r}", failure, uri=self.uri, request=self)
+            self.log.failure("while serving {uri}", failure, uri=escaped(self.uri), request=self)
         self.site.answer_error(self, error)
 
     def _end(self) -> None:
@@ -403,7 +404,7 @@ class GatewayRequest(LazyRequest):
             try:
                 callback()
             except Exception:
-                self.log.failure("while giving up {uri!r}", uri=self.uri, request=self)
+                self.log.failure("while giving up {uri}", uri=escaped(self.uri), request=self)
         for deferred in self.__dict__.pop("notifications", ()):
             deferred.errback(failure)
 

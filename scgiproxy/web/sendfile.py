@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scgiproxy.errors import Forbidden
+from scgiproxy.errors import Forbidden, quoted
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.web.errorpage import answer_page
@@ -31,7 +31,7 @@ def answer_with_file(
     """
     if not roots:
         raise Forbidden(
-            f"the backend names the file {ascii(name_value)[1:]}, and no folder is open to it:"
+            f"the backend names the file {quoted(name_value, 200)}, and no folder is open to it:"
             " set XSendFilePath (or DocumentRoot)"
         )
     if not name_value:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError
+from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, escaped
 from scgiproxy.log.events import Logger
 from scgiproxy.message.conditions import format_http_date
 from scgiproxy.message.environ import server_identity
@@ -264,14 +264,9 @@ class GatewaySite(Site):
             log_key=getattr(error, "log_key", "gateway.error"),
             error=str(error),
             client=request.channel.remote,
-            method=_shown(request.method),
-            uri=_shown(request.uri),
+            method=escaped(request.method),
+            uri=escaped(request.uri, 200),
             elapsed=self.seconds() - request.started,
             detail=" " + detail if detail else "",
             request=request,
         )
-
-
-def _shown(data: bytes, most: int = 200) -> str:
-    """Bytes of a client in a log line: printable, bounded."""
-    return ascii(data[:most].decode("latin-1"))[1:-1]

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from scgiproxy.errors import ClientError, Forbidden, GatewayError, NotFound
+from scgiproxy.errors import ClientError, Forbidden, GatewayError, NotFound, quoted
 from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.rules.sections import INDEX
 from scgiproxy.web.errorpage import answer_page
@@ -51,7 +51,7 @@ def answer_static(
         refuse(request, 405, [_ALLOW])
         return
     if any(segment[:3].lower() == b".ht" for segment in rest.split(b"/")):
-        raise Forbidden(f"{ascii(url_path)[1:]}: names that begin with .ht are not served")
+        raise Forbidden(f"{quoted(url_path, 200)}: names that begin with .ht are not served")
     path = os.fsencode(root.rstrip("/"))
     if rest or url_path.endswith(b"/"):  # else it is an Alias's own name: a folder, or a file
         path += b"/" + rest.lstrip(b"/")

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from scgiproxy.errors import BodyTooLarge, GatewayError, NotFound
+from scgiproxy.errors import BodyTooLarge, GatewayError, NotFound, quoted
 from scgiproxy.message.environ import StaticEnviron
 from scgiproxy.rules.access import Outcome
 from scgiproxy.rules.environment import apply_rules
@@ -210,7 +210,7 @@ class VirtualHostResource(Resource):
             return
         root, rest = self._file(path)
         if not root:
-            raise NotFound(f"no mount and no DocumentRoot serves {path[:200]!r}")
+            raise NotFound(f"no mount and no DocumentRoot serves {quoted(path, 200)}")
         answer_static(
             request,
             root,

@@ -38,9 +38,9 @@ def test_default_takes_an_outer_page_back() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("ErrorDocument 200 x", "expected a status of HTTP from 400 to 511, got 200"),
+        ("ErrorDocument 200 x", "expected a status of HTTP from 400 to 511, got '200'"),
         ("ErrorDocument 499 x", "expected a status of HTTP"),
-        ("ErrorDocument x y", "expected a number"),
+        ("ErrorDocument x y", "expected a status of HTTP from 400 to 511, got 'x'"),
         ("ErrorDocument 404 not here", "takes two arguments"),
     ],
 )

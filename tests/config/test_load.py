@@ -19,6 +19,7 @@ def test_a_file_that_cannot_be_read_is_all_there_is_to_tell(tmp_path: Path) -> N
         load_file(tmp_path / "gone.conf")
     (problem,) = caught.value.problems
     assert problem.message == f"cannot read {tmp_path}/gone.conf: No such file or directory"
+    assert str(problem) == f"{tmp_path}/gone.conf: {problem.message}"
 
 
 def test_all_errors_at_once() -> None:

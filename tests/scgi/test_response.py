@@ -303,7 +303,7 @@ class TestTruncated:
     def test_within_a_line(self) -> None:
         assert run([b"A: b\nSta"])[1] == (
             TruncatedResponse,
-            "the backend closed within the response head, after 8 bytes, in the line b'Sta'",
+            "the backend closed within the response head, after 8 bytes, in the line 'Sta'",
         )
 
     def test_between_lines(self) -> None:

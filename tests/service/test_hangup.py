@@ -6,12 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.application.service import Service
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from scgiproxy.service.hangup import HangUpSignal
 from scgiproxy.service.startup import ProcessService
@@ -22,7 +22,9 @@ class Reactor(MemoryReactorClock):
 
     stopped = 0
 
-    def callWhenRunning(self, function: Callable[..., Any], *words: Any, **named: Any) -> None:
+    def callWhenRunning(  # type: ignore[override]
+        self, function: Callable[..., Any], *words: Any, **named: Any
+    ) -> None:
         function(*words, **named)
 
     def callFromThread(self, function: Callable[..., Any], *words: Any, **named: Any) -> None:
@@ -50,9 +52,10 @@ def handlers() -> Iterator[None]:
 @pytest.fixture
 def events() -> Iterator[list[LogEvent]]:
     found: list[LogEvent] = []
-    globalLogPublisher.addObserver(found.append)
+    observer = cast("ILogObserver", found.append)
+    globalLogPublisher.addObserver(observer)
     yield found
-    globalLogPublisher.removeObserver(found.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 @pytest.fixture

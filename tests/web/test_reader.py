@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import pytest
@@ -129,6 +130,22 @@ def test_bad_request_is_refused_and_nothing_reaches_a_backend(name: str) -> None
     assert client.half_closed or client.closed == "closed"
     client.leave()
     gateway.assert_idle()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("HTTP/2 preface", "HTTP/2 is not spoken here; expected HTTP/1.1"),
+        ("TLS", "a TLS handshake, where plain HTTP is spoken"),
+        ("escape cut", "expected two hexadecimal digits after the percent sign of '%1'"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words(name: str, told: str) -> None:
+    for step in (1, 1000):
+        with Log() as log:
+            client = feed(MALFORMED[name][1], step)[1]
+        assert told in log.line()
+        assert escape(told).encode() in client.answer.body
 
 
 @pytest.mark.parametrize("name", MALFORMED)

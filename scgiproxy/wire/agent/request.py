@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from scgiproxy.errors import BadRequest, ConnectFailed
+from scgiproxy.errors import BadRequest, ConnectFailed, quoted
 from scgiproxy.message.backend_url import (
     TcpAddress,
     UnixAddress,
@@ -100,7 +100,7 @@ class ScgiAgent:
     ) -> tuple[TcpAddress | UnixAddress, bytes]:
         """Where to connect, and the header block. Raises BadRequest."""
         if not is_token(method):
-            raise BadRequest(f"{method!r} is no method")
+            raise BadRequest(f"{quoted(method)} is no method")
         without_fragment = uri.partition(b"#")[0]
         base, _, query = without_fragment.partition(b"?")
         try:
@@ -108,10 +108,12 @@ class ScgiAgent:
             authority = base.rpartition(b"://")[2].partition(b"/")[0].rpartition(b"@")[2]
             host = split_authority(authority.decode("ascii"))[0] if authority else "localhost"
         except ValueError as error:
-            raise BadRequest(f"{uri!r} is no URL of an SCGI application: {error}") from error
+            raise BadRequest(
+                f"{quoted(uri, 200)} is no URL of an SCGI application: {error}"
+            ) from error
         address = url.address if self._socket is None else UnixAddress(self._socket)
         if address is None:
-            raise BadRequest(f"{uri!r} is no single application but a balancer")
+            raise BadRequest(f"{quoted(uri, 200)} is no single application but a balancer")
         name = b"[%b]" % host.encode() if ":" in host else host.encode()
         fields: HeaderList = [
             (field, value) for field, values in headers.getAllRawHeaders() for value in values

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import InvalidHeaderName
 from twisted.web.server import Request
 
-from scgiproxy.errors import BadRequest
+from scgiproxy.errors import BadRequest, quoted
 from scgiproxy.message.headers import is_token
 from scgiproxy.wire.server.target import Target, read_target
 
@@ -56,7 +56,7 @@ class ScgiServerRequest(Request):
         self.content = content
         method = variables.get(b"REQUEST_METHOD", b"")
         if not is_token(method):
-            raise BadRequest(f"REQUEST_METHOD {method!r} is no method")
+            raise BadRequest(f"REQUEST_METHOD {quoted(method)} is no method")
         self.scgi_variables = variables
         self.target = read_target(variables, mount)
         self._read_headers(variables)
@@ -72,7 +72,7 @@ class ScgiServerRequest(Request):
                 try:
                     headers.addRawHeader(name[5:].replace(b"_", b"-"), value)
                 except InvalidHeaderName:
-                    self._log.debug("{name!r} is no header; only a variable", name=name)
+                    self._log.debug("{name} is no header; only a variable", name=quoted(name))
         headers.setRawHeaders(b"Content-Length", [variables.get(b"CONTENT_LENGTH", b"0")])
         if content_type := variables.get(b"CONTENT_TYPE"):
             headers.setRawHeaders(b"Content-Type", [content_type])

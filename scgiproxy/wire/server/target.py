@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from scgiproxy.errors import BadRequest, NotFound
+from scgiproxy.errors import BadRequest, NotFound, quoted
 
 PATH_SAFE = "/~!$&'()*+,;=:@"
 QUERY_SAFE = PATH_SAFE + '?%[]{}|\\^`"<>'
@@ -64,7 +64,9 @@ def read_target(variables: Mapping[bytes, bytes], mount: bytes = b"") -> Target:
     segments = [unquote_to_bytes(segment) for segment in path[1:].split(b"/")]
     count = _count_segments(segments, prefix.rstrip(b"/"))
     if count is None:
-        raise NotFound(f"the path {path!r} is not under {prefix!r}, where the application is")
+        raise NotFound(
+            f"the path {quoted(path)} is not under {quoted(prefix)}, where the application is"
+        )
     return Target(segments[:count], segments[count:], path, query)
 
 
@@ -78,7 +80,7 @@ def _origin_form(uri: bytes) -> bytes:
 
 def _check_slash(name: bytes, value: bytes) -> None:
     if value and not value.startswith(b"/"):
-        raise BadRequest(f"{name.decode()} {value!r} does not begin with a slash")
+        raise BadRequest(f"{name.decode()} {quoted(value)} does not begin with a slash")
 
 
 def _count_segments(segments: list[bytes], prefix: bytes) -> int | None:
