@@ -52,12 +52,11 @@ def test_forms(
 
 @behaviour("ErrorDocument")
 def test_page_from_a_backend(configured: Configured) -> None:
-    """Its status is the error's, whatever it says; it is told what went wrong, and for whom."""
+    """Its status is the error's if it says none; it is told what went wrong, and for whom."""
     gateway = configured(f"ErrorDocument 503 /app/error?from=gateway\n{PROXY}")
     gateway.down.add("127.0.0.1:4009")
-    asked = gateway.ask(
-        "/dead/x?q=1", "X-Mine: y", method="POST", body=b"data", answer=answered("X-Page: yes")
-    )
+    page = answered("X-Page: yes", status="")
+    asked = gateway.ask("/dead/x?q=1", "X-Mine: y", method="POST", body=b"data", answer=page)
     assert (asked.status, asked.body, asked["x-page"]) == (503, b"hello", "yes")
     assert asked.where == ["127.0.0.1:4009", "127.0.0.1:4000"]
     variables = asked.variables
@@ -69,6 +68,14 @@ def test_page_from_a_backend(configured: Configured) -> None:
     assert variables["REDIRECT_QUERY_STRING"] == "q=1"
     assert variables["REDIRECT_REQUEST_METHOD"] == "POST"
     assert variables["HTTP_X_MINE"] == "y"
+
+
+@behaviour("ErrorDocument")
+def test_page_from_a_backend_that_says_a_status(configured: Configured) -> None:
+    gateway = configured(f"ErrorDocument 404 /app/error\n{PROXY}")
+    for said, status in (("410 Gone", 410), ("200 OK", 200)):
+        asked = gateway.ask("/nothing", answer=answered(status=said))
+        assert (asked.status, asked.body) == (status, b"hello")
 
 
 @behaviour("ErrorDocument")

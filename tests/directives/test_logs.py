@@ -85,7 +85,7 @@ def test_one_line_for_one_request(configured: Configured, tmp_path: Path) -> Non
         f"ErrorDocument 404 /app/missing\nProxySCGIInternalRedirect On\nCustomLog {log} common\n"
         + PROXY
     )
-    gateway.ask("/nothing", method="POST", body=b"x")
+    gateway.ask("/nothing", method="POST", body=b"x", answer=answered(status=""))
     gateway.ask("/app", answer=[answered("Location: /app/2", status="", body=b""), HELLO])
     first, second = lines_of(gateway, log)
     assert first.endswith('"POST /nothing HTTP/1.1" 404 5')

@@ -63,7 +63,7 @@ EXAMPLES: dict[str, Example] = {
         'ErrorDocument 404 "not here"',
         _error_page(404, b"not here"),
         "ErrorDocument 999 x",
-        "expected a status of HTTP from 400 to 511, got 999",
+        "expected a status of HTTP from 400 to 511, got '999'",
         'ErrorDocument 500 "it broke"',
         {**_error_page(404, b"not here"), **_error_page(500, b"it broke")},
     ),
