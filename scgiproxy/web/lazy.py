@@ -28,8 +28,17 @@ MOST_OF_FORM = 8 << 20
 """Bytes of a posted form that `LazyRequest.args` takes apart, in memory as twisted.web does."""
 
 
+def _parse_query(data: bytes) -> dict[bytes, list[bytes]]:
+    # As text of one byte for each character: of bytes, parse_qs takes ASCII only.
+    text = parse_qs(data.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    return {
+        name.encode("latin-1"): [value.encode("latin-1") for value in values]
+        for name, values in text.items()
+    }
+
+
 def _parse_urlencoded(_: bytes, data: bytes) -> dict[bytes, list[bytes]]:
-    return parse_qs(data, keep_blank_values=True)
+    return _parse_query(data)
 
 
 def _parse_multipart(content_type: bytes, data: bytes) -> dict[bytes, list[bytes]]:
@@ -115,7 +124,7 @@ class LazyRequest(Request):
 
     def _parse_args(self) -> dict[bytes, list[bytes]]:
         """Of the query and of a form that was posted. Raises BodyTooLarge over `MOST_OF_FORM`."""
-        args = parse_qs(self.query, keep_blank_values=True)
+        args = _parse_query(self.query)
         kind = self.getHeader(b"content-type") or b""
         media_type = kind.partition(b";")[0].strip().lower()
         if self.method == b"POST" and media_type in _FORMS:

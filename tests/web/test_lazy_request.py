@@ -33,6 +33,14 @@ def test_request_line() -> None:
     assert seen(lambda r: (r.prepath, r.postpath), request) == ([], [b"a b", b"c"])
 
 
+def test_arguments_are_bytes_of_any_kind() -> None:
+    request = b"GET /?%C2%B2=%ff+%00&b=%e4" + H + b"\r\n"
+    assert seen(lambda r: r.args, request) == {b"\xc2\xb2": [b"\xff \x00"], b"b": [b"\xe4"]}
+    form = b"a=%FF"
+    framing = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 5\r\n\r\n"
+    assert seen(lambda r: r.args, b"POST /" + H + framing + form) == {b"a": [b"\xff"]}
+
+
 def test_headers_and_cookies() -> None:
     request = b"GET /" + H + b"X-A: 1\r\nx-a: 2\r\nCookie: a=b; c=d\r\nCookie: e=f\r\n\r\n"
     assert seen(lambda r: r.requestHeaders.getRawHeaders("X-A"), request) == ["1", "2"]
