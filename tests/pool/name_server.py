@@ -1,0 +1,95 @@
+"""A name server on a free port of this machine that answers as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.names import dns
+from twisted.protocols.basic import Int16StringReceiver
+
+from scgiproxy.message.backend_url import TcpAddress
+
+Script = Callable[[dns.Message, bool], Iterable[bytes]]
+"""Takes the question and whether it came over TCP; gives the messages to send."""
+
+
+def reply(question: dns.Message, *answers: dns.RRHeader, **header: Any) -> bytes:
+    """A message that answers `question`, but for the fields in `header`."""
+    message = dns.Message(header.pop("id", question.id), answer=header.pop("answer", True))
+    message.queries = header.pop("queries", question.queries)
+    message.answers = list(answers)
+    for name, value in header.items():
+        setattr(message, name, value)
+    return message.toStr()
+
+
+def silent(question: dns.Message, over_tcp: bool) -> Iterable[bytes]:
+    """The script of a server that never answers."""
+    return ()
+
+
+class NameServer(DatagramProtocol):
+    """Runs `script` for each question; `asked` has them all, with whether they came over TCP."""
+
+    noisy = False
+    transport: Any
+
+    def __init__(self, script: Script, interface: str = "127.0.0.1", tcp: bool = True) -> None:
+        self.script = script
+        self.asked: list[tuple[dns.Message, bool]] = []
+        self.streams: list[_Stream] = []
+        self._ports: list[Any] = []
+        listen: Any = reactor
+        while True:
+            datagrams = listen.listenUDP(0, self, interface=interface)
+            self.address = TcpAddress(interface, datagrams.getHost().port)
+            self._ports = [datagrams]
+            if not tcp:
+                break
+            factory = Factory.forProtocol(lambda: _Stream(self))
+            factory.noisy = False
+            try:
+                self._ports.append(
+                    listen.listenTCP(self.address.port, factory, interface=interface)
+                )
+            except CannotListenError:
+                datagrams.stopListening()
+                continue
+            break
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        for octets in self._answers(datagram, False):
+            self.transport.write(octets, addr)
+
+    def _answers(self, octets: bytes, over_tcp: bool) -> Iterable[bytes]:
+        question = dns.Message()
+        question.fromStr(octets)
+        self.asked.append((question, over_tcp))
+        return self.script(question, over_tcp)
+
+    def stop(self) -> Deferred[Any]:
+        for stream in self.streams:
+            stream.transport.abortConnection()
+        return DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
+
+
+class _Stream(Int16StringReceiver):
+    transport: Any
+
+    def __init__(self, server: NameServer) -> None:
+        self._server = server
+
+    def connectionMade(self) -> None:
+        self._server.streams.append(self)
+
+    def stringReceived(self, string: bytes) -> None:
+        for octets in self._server._answers(string, True):
+            if octets:
+                self.sendString(octets)  # type: ignore[no-untyped-call]
+            else:
+                self.transport.loseConnection()
