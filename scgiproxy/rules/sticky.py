@@ -36,8 +36,9 @@ def find_session(
 ) -> Session | None:
     """The session of a request, None if it has none. Never raises; linear in what it is given.
 
-    `uri` is the target as sent, path and query; `cookie` is the Cookie field, several ones joined
-    with ``; `` (`message.headers.combine`); `routes` are those of the members.
+    `uri` is the target as sent, path and query (in absolute form too); `cookie` is the Cookie
+    field, several ones joined with ``; `` (`message.headers.combine`); `routes` are those of the
+    members.
 
     Looked at in this order are parameters of the path's segments (``/a;jsessionid=x.r1/b``), those
     of the query, and cookies. The first value that is not empty counts: without the separator

@@ -73,6 +73,8 @@ def test_parameter_of_the_path(uri: bytes, route: bytes | None) -> None:
         (b"/?sid=q.r+2", b"r+2"),
         (b"/?s%69d=q.r2", b"r2"),
         (b"/?sid=q.r/2", b"r/2"),
+        (b"http://www.test/a;sid=q.r2", b"r2"),
+        (b"http://www.test?sid=q.r2", b"r2"),
         (b"*", None),
         (b"", None),
     ],
