@@ -131,8 +131,6 @@ class StubResolver(ResolverBase):
         except (ConnectError, ConnectionClosed) as error:
             text = f"the name server {server} cannot be asked over TCP: {error}"
             raise ConnectionError(text) from None
-        finally:
-            stream.close()
 
 
 class _Question:
@@ -237,37 +235,44 @@ def _connected(server: TcpAddress) -> socket.socket:
 
 
 class _Stream(Int16StringReceiver):
-    """A question over TCP (RFC 7766)."""
+    """A question over TCP (RFC 7766), one for each connection.
+
+    `answer` fires when the connection is closed, so that nothing is left of it then.
+    """
 
     transport: Any
 
     def __init__(self, server: TcpAddress, question: _Question) -> None:
+        self.answer: Deferred[dns.Message] = Deferred(lambda _: self.close())
         self._server = server
         self._question = question
-        self.answer: Deferred[dns.Message] = Deferred(lambda _: self.close())
+        self._message: dns.Message | None = None
+        self._garbled = False
 
     def connectionMade(self) -> None:
         self.sendString(self._question.octets)  # type: ignore[no-untyped-call]
 
     def stringReceived(self, string: bytes) -> None:
-        if self.answer.called:
-            return
-        message = self._question.answer(string)
-        if message is not None:
-            self.answer.callback(message)
-        else:
-            # Also an answer of over a thousand records, which Twisted refuses to read.
-            text = f"the name server {self._server}: its answer over TCP cannot be read"
-            self.answer.errback(DNSFormatError(text))
+        if self._message is None:
+            self._message = self._question.answer(string)
+            # Unreadable is also an answer of over a thousand records, to Twisted.
+            self._garbled = self._message is None
+            self.close()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        if not self.answer.called:
+        if self.answer.called:
+            return
+        if self._message is not None:
+            self.answer.callback(self._message)
+        elif self._garbled:
+            text = f"the name server {self._server}: its answer over TCP cannot be read"
+            self.answer.errback(DNSFormatError(text))
+        else:
             self.answer.errback(reason)
 
     def close(self) -> None:
         """Nothing more is wanted of it."""
-        if self.transport is not None:
-            self.transport.abortConnection()
+        self.transport.abortConnection()
 
 
 def _local_answer(hosts: FilePath[str], query: dns.Query) -> Answer | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
@@ -43,24 +42,17 @@ class NameServer(DatagramProtocol):
         self.script = script
         self.asked: list[tuple[dns.Message, bool]] = []
         self.streams: list[_Stream] = []
-        self._ports: list[Any] = []
         listen: Any = reactor
-        while True:
-            datagrams = listen.listenUDP(0, self, interface=interface)
-            self.address = TcpAddress(interface, datagrams.getHost().port)
-            self._ports = [datagrams]
-            if not tcp:
-                break
+        self._ports: list[Any] = []
+        port = 0
+        if tcp:
             factory = Factory.forProtocol(lambda: _Stream(self))
             factory.noisy = False
-            try:
-                self._ports.append(
-                    listen.listenTCP(self.address.port, factory, interface=interface)
-                )
-            except CannotListenError:
-                datagrams.stopListening()
-                continue
-            break
+            # TCP first: the kernel may have given any port to an outgoing connection.
+            self._ports.append(listen.listenTCP(0, factory, interface=interface))
+            port = self._ports[0].getHost().port
+        self._ports.append(listen.listenUDP(port, self, interface=interface))
+        self.address = TcpAddress(interface, self._ports[-1].getHost().port)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         for octets in self._answers(datagram, False):
