@@ -17,7 +17,7 @@ from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import BUILT_IN
+from scgiproxy.pool.balance import BUILT_IN, Surroundings
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
@@ -176,7 +176,7 @@ class GatewayParts:
                 ],
                 timeout,
                 {
-                    "method": BUILT_IN[balancer.method],
+                    "method": BUILT_IN[balancer.method](Surroundings(self.reactor)),
                     "max_attempts": balancer.max_attempts,
                     "wait": balancer.timeout,
                     "force_recovery": balancer.force_recovery,
