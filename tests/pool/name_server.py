@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
 
@@ -85,3 +88,46 @@ class _Stream(Int16StringReceiver):
                 self.sendString(octets)  # type: ignore[no-untyped-call]
             else:
                 self.transport.loseConnection()
+
+
+class Servers:
+    """The name servers of a test."""
+
+    def __init__(self, *servers: NameServer | TcpAddress) -> None:
+        self.all = [one.address if isinstance(one, NameServer) else one for one in servers]
+
+    async def addresses(self) -> list[TcpAddress]:
+        return self.all
+
+
+def turn(seconds: float = 0) -> Deferred[None]:
+    return deferLater(reactor, seconds)
+
+
+def nobody() -> TcpAddress:
+    """An address that nobody listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return TcpAddress("127.0.0.1", probe.getsockname()[1])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await turn(0.01)
+    pytest.fail("not within five seconds")
+
+
+def many(count: int) -> list[dns.RRHeader]:
+    return [
+        dns.RRHeader("app", dns.A, dns.IN, 60, dns.Record_A(f"10.0.{n // 256}.{n % 256}"))
+        for n in range(count)
+    ]
+
+
+def truncating(over_tcp_script: Script) -> Script:
+    def script(question: dns.Message, over_tcp: bool) -> Iterable[bytes]:
+        return over_tcp_script(question, True) if over_tcp else [reply(question, trunc=1)]
+
+    return script

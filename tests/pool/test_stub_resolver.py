@@ -12,9 +12,8 @@ import pytest
 import pytest_twisted
 from twisted.internet import defer, reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IResolver
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.names import dns
 from twisted.names.error import (
@@ -30,19 +29,20 @@ from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool import stub_resolver
 from scgiproxy.pool.records import Answer, read_addresses, read_services
 from scgiproxy.pool.stub_resolver import StubResolver
-from tests.pool.name_server import NameServer, Script, reply, silent
+from tests.pool.name_server import (
+    NameServer,
+    Script,
+    Servers,
+    many,
+    nobody,
+    reply,
+    silent,
+    truncating,
+    turn,
+    until,
+)
 
 RECORD = dns.RRHeader("app", dns.A, dns.IN, 60, dns.Record_A("192.0.2.1"))
-
-
-class Servers:
-    """The name servers of a test."""
-
-    def __init__(self, *servers: NameServer | TcpAddress) -> None:
-        self.all = [one.address if isinstance(one, NameServer) else one for one in servers]
-
-    async def addresses(self) -> list[TcpAddress]:
-        return self.all
 
 
 @pytest_twisted.async_yield_fixture()
@@ -61,10 +61,6 @@ async def serve() -> AsyncIterator[Callable[..., NameServer]]:
     await turn()
 
 
-def turn(seconds: float = 0) -> Deferred[None]:
-    return deferLater(reactor, seconds)
-
-
 def resolver(*servers: NameServer | TcpAddress, **options: Any) -> StubResolver:
     return StubResolver(reactor, Servers(*servers), **options)
 
@@ -79,21 +75,6 @@ def code(number: int) -> Script:
 
 def texts(answer: Answer) -> tuple[str, ...]:
     return read_addresses(answer[0], "app", dns.A).addresses
-
-
-def nobody() -> TcpAddress:
-    """An address that nobody listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return TcpAddress("127.0.0.1", probe.getsockname()[1])
-
-
-async def until(condition: Callable[[], object]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await turn(0.01)
-    pytest.fail("not within five seconds")
 
 
 def test_interface() -> None:
@@ -258,20 +239,6 @@ async def test_an_answer_from_elsewhere_is_dropped(serve: Callable[..., NameServ
     await turn(0.02)
     server.transport.write(reply(question, RECORD), ("127.0.0.1", ports[0]))
     assert texts(await lookup) == ("192.0.2.1",)
-
-
-def many(count: int) -> list[dns.RRHeader]:
-    return [
-        dns.RRHeader("app", dns.A, dns.IN, 60, dns.Record_A(f"10.0.{n // 256}.{n % 256}"))
-        for n in range(count)
-    ]
-
-
-def truncating(over_tcp_script: Script) -> Script:
-    def script(question: dns.Message, over_tcp: bool) -> Iterable[bytes]:
-        return over_tcp_script(question, True) if over_tcp else [reply(question, trunc=1)]
-
-    return script
 
 
 @pytest_twisted.ensureDeferred
