@@ -97,11 +97,13 @@ class IWriteFailed(Interface):
 class ICall(Interface):
     """Somebody who needs a connection to a backend; told by the pool how that went.
 
-    Exactly one of `connected` and `dispatch_failed` is called, unless the dispatch is cancelled.
-    Either may be called before ``Pool.dispatch`` returns; `dispatch` is set before that.
+    Exactly one of `connected` and `dispatch_failed` is called, and once more after each
+    ``dispatch.retry`` that is granted, unless the dispatch is cancelled. Either may be called
+    before ``Pool.dispatch`` returns; `dispatch` is set before that.
     """
 
     dispatch: object = Attribute("The `pool.dispatch.Dispatch` of this call; set by the pool.")
+    request: Facts | None = Attribute("What the request is; without it there is no session.")
 
     def connected(backend: object, address: IAddress) -> IProtocol:
         """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it.

@@ -14,13 +14,21 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, ConnectFailed, NameNotFound, Unavailable
+from scgiproxy.errors import (
+    BackendError,
+    ConnectFailed,
+    FailedStatus,
+    NameNotFound,
+    Unavailable,
+)
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.resolve import Addresses
 from scgiproxy.pool.selection import Blocked
+from scgiproxy.rules.facts import Facts
+from scgiproxy.rules.sticky import Session
 from scgiproxy.wire.dial import Dialling
 from scgiproxy.wire.transport import SocketAddress
 
@@ -73,7 +81,6 @@ class Route:
             self.environment = {
                 b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
                 b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
-                b"BALANCER_WORKER_ROUTE": settings.route,
             }
 
 
@@ -87,11 +94,13 @@ class Dispatch:
 
     __slots__ = (
         "_addresses",
+        "_begun_at",
         "_call",
         "_dialling",
         "_index",
         "_pool",
         "_probing",
+        "_repeats",
         "_route",
         "backend",
         "blocked",
@@ -99,15 +108,19 @@ class Dispatch:
         "gives_up",
         "queued_at",
         "reasons",
+        "session",
         "stage",
         "tried",
     )
 
     _log = Logger()
 
-    def __init__(self, pool: Pool, call: ICall) -> None:
+    def __init__(self, pool: Pool, call: ICall, session: Session | None = None) -> None:
         self._pool = pool
         self._call = call
+        self.session = session
+        self._begun_at = 0.0
+        self._repeats = 0
         self._route: Route | None = None
         self._dialling: Dialling | None = None
         self._addresses: tuple[SocketAddress, ...] = ()
@@ -124,6 +137,11 @@ class Dispatch:
 
     def __repr__(self) -> str:
         return f"<Dispatch {self.stage.value}, {self.backend or 'no backend'}>"
+
+    @property
+    def request(self) -> Facts | None:
+        """What the request is that it is for, as far as the call knows."""
+        return self._call.request
 
     # -- for the call --------------------------------------------------------------------------
 
@@ -153,19 +171,63 @@ class Dispatch:
         if self.stage is not _CONNECTED:
             return
         if self._probing and fault is None:
-            self.answered()
+            self.answered(200)
         self._end(fault, sent, received)
 
-    def answered(self) -> None:
-        """A response head has come: a member on probation is up again, before the answer ends."""
-        if self._probing and self.stage is _CONNECTED and self.backend is not None:
+    def answered(self, status: int) -> None:
+        """A response head has come: a member on probation is up again, before the answer ends,
+        unless `status` is one that counts as a failure (``failonstatus``)."""
+        backend = self.backend
+        if self.stage is not _CONNECTED or backend is None:
+            return
+        pool = self._pool
+        if pool.times is not None:
+            now = pool.clock.seconds()
+            pool.times.observe(backend, now - self._begun_at, now)
+        if status in pool.settings.fail_on_status:
             self._probing = False
-            self.backend.answered()
-            self._pool.drain()
+            backend.fail(FailedStatus(f"{backend.label} answered with status {status}"))
+        elif self._probing:
+            self._probing = False
+            backend.answered()
+            pool.drain()
+
+    def retry(self, fault: BackendError, *, sent: int = 0, received: int = 0) -> bool:
+        """Try the next member after all, since this one has gone without a byte of an answer.
+
+        Only the call can know whether its request may be repeated. False, and nothing happens, if
+        no member or no attempt is left, or the budget for repeated requests is spent; then there
+        is still `release` to be called. Otherwise `call.connected` or `call.dispatch_failed` is
+        called once more, maybe before this returns.
+        """
+        backend = self.backend
+        pool = self._pool
+        if self.stage is not _CONNECTED or backend is None or not pool.may_repeat(self):
+            return False
+        self._repeats += 1
+        self.reasons += (fault,)
+        backend.bytes_sent += sent
+        backend.bytes_received += received
+        self._attempt_failed(fault)
+        return True
 
     def environment(self) -> dict[bytes, bytes]:
         """The variables of a balancer, ``BALANCER_*``; empty for a backend that stands alone."""
-        return {} if self._route is None else self._route.environment.copy()
+        route = self._route
+        if route is None or not route.backend.member:
+            return {}
+        variables = route.environment.copy()
+        backend = route.backend
+        variables[b"BALANCER_WORKER_ROUTE"] = backend.route
+        session = self.session
+        if session is not None:
+            variables[b"BALANCER_SESSION_STICKY"] = session.name
+            variables[b"BALANCER_SESSION_ROUTE"] = session.route
+        if self._pool.settings.sticky is not None and (
+            session is None or not session.route or session.route != backend.route
+        ):
+            variables[b"BALANCER_ROUTE_CHANGED"] = b"1"
+        return variables
 
     # -- for the pool --------------------------------------------------------------------------
 
@@ -176,6 +238,8 @@ class Dispatch:
         self._probing = route.backend.take()
         self._addresses = route.addresses.current()
         self._index = 0
+        if self._pool.times is not None:
+            self._begun_at = self._pool.clock.seconds()
         if self._addresses:
             self._dial(route)
             return
@@ -186,7 +250,7 @@ class Dispatch:
 
     def fail(self, error: BackendError) -> None:
         """There will be no connection."""
-        self.stage = _ENDED
+        self._over()
         try:
             self._call.dispatch_failed(error)
         except Exception:
@@ -270,22 +334,37 @@ class Dispatch:
         else:
             self._attempt_failed(error)
 
-    def _attempt_failed(self, error: ConnectFailed) -> None:
+    def _attempt_failed(self, error: BackendError) -> None:
         backend = self.backend
         if backend is None:
             return
         self.stage = _CHOOSING
         self.backend = None
         self.tried += (backend,)
-        backend.give_back(error, self._probing)
+        self._give_back(backend, error)
         self._pool.attempt_failed(self)
 
     def _end(self, fault: BackendError | None, sent: int, received: int) -> None:
         """Give back what is held."""
-        self.stage = _ENDED
+        self._over()
         backend, self.backend = self.backend, None
         if backend is not None:
             backend.bytes_sent += sent
             backend.bytes_received += received
-            backend.give_back(fault, self._probing)
+            self._give_back(backend, fault)
             self._pool.drain()
+
+    def _over(self) -> None:
+        self.stage = _ENDED
+        while self._repeats:
+            self._repeats -= 1
+            self._pool.budget.give_back()
+
+    def _give_back(self, backend: Backend, fault: BackendError | None) -> None:
+        pool = self._pool
+        if fault is not None and fault.too_slow and not pool.settings.fail_on_timeout:
+            fault = None
+        backend.give_back(fault, self._probing)
+        if fault is not None and fault.counts and pool.times is not None:
+            now = pool.clock.seconds()
+            pool.times.failed(backend, now - self._begun_at, now)

@@ -21,6 +21,7 @@ from scgiproxy.pool.balance import BUILT_IN, Surroundings
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.sections import SectionKind, SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
@@ -177,9 +178,12 @@ class GatewayParts:
                 timeout,
                 {
                     "method": BUILT_IN[balancer.method](Surroundings(self.reactor)),
-                    "max_attempts": balancer.max_attempts,
-                    "wait": balancer.timeout,
-                    "force_recovery": balancer.force_recovery,
+                    "settings": BalancerSettings(
+                        method=balancer.method,
+                        wait=balancer.timeout,
+                        max_attempts=balancer.max_attempts,
+                        force_recovery=balancer.force_recovery,
+                    ),
                 },
             )
         return found

@@ -89,7 +89,7 @@ class Exchange:
     """See the module. `start` once; everything else is called by pool, client and request."""
 
     def __init__(self, request: GatewayRequest, resource: ProxyPassResource) -> None:
-        self._request = request
+        self.request = request
         self._resource = resource
         self._settings: Settings = request.settings or resource.default_settings
         self.dispatch: Any = None
@@ -102,7 +102,7 @@ class Exchange:
 
     def __repr__(self) -> str:
         return (
-            f"<Exchange {self._request.method!r} {self._request.uri!r}"
+            f"<Exchange {self.request.method!r} {self.request.uri!r}"
             f" upload={self.upload.value} download={self.download.value}>"
         )
 
@@ -114,7 +114,7 @@ class Exchange:
         Raises HeadersTooLarge if the header block is over what the backend takes, and BadRequest
         if a value cannot be sent. Nothing has been started then.
         """
-        request = self._request
+        request = self.request
         self._block = self._resource.block(request)
         self._check_size(request.framing.length)
         request.on_gone(self._client_gone)
@@ -161,14 +161,14 @@ class Exchange:
         self._backend = backend.label
         if backend.member:
             # For the backend, and for Header and RequestHeader.
-            self._request.environment.update(self.dispatch.environment())
-            block = self._block = resource.block(self._request, backend.path)
+            self.request.environment.update(self.dispatch.environment())
+            block = self._block = resource.block(self.request, backend.path)
         if self._body is not None:
             self.upload = _SENDING
         self._client = ScgiClientProtocol(
             # By position: on CPython 3.11 keywords cost more than the rest of the call.
             ScgiRequest(
-                block, self._body, self._request.method == b"HEAD", backend.settings.half_close
+                block, self._body, self.request.method == b"HEAD", backend.settings.half_close
             ),
             self,
             resource.wheel,
@@ -185,7 +185,7 @@ class Exchange:
     # -- from the backend ----------------------------------------------------------------------
 
     def head_received(self, head: ResponseHead) -> None:
-        self.dispatch.answered()
+        self.dispatch.answered(head.status)
         names = head.names
         settings = self._settings
         headers = head.headers
@@ -201,20 +201,20 @@ class Exchange:
                 headers, redirected = self._redirected(headers, head, names)
                 if redirected:
                     return
-            headers = _rewrite(settings, headers, self._request.origin)
+            headers = _rewrite(settings, headers, self.request.origin)
         if head.status in settings.error_override:
             self._override(head, headers)
             return
         if not head.explicit_status and head.status == 200 and self._answered_by_condition(headers):
             return
         self.download = _RELAYING
-        request = self._request
+        request = self.request
         request.send_head(head.status, head.reason, headers, head.content_length)
         request.registerProducer(self, True)
 
     def _send_file(self, name: bytes, headers: HeaderList, head: ResponseHead) -> None:
         self._hand_over()
-        request = self._request
+        request = self.request
         roots = self._settings.sendfile_roots or request.host_resource.file_roots
         try:
             if not request.host_resource.may_have(request, os.fsdecode(name)):
@@ -233,7 +233,7 @@ class Exchange:
         target, rest = _take(headers, field, names)
         if head.status == 200 and target is not None and target.startswith(b"/"):
             self._hand_over()
-            request = self._request
+            request = self.request
             try:
                 redirect_internally(request, target, rest, self._block)
             except ScgiProxyError as error:
@@ -245,11 +245,11 @@ class Exchange:
     def _override(self, head: ResponseHead, headers: HeaderList) -> None:
         self._hand_over()
         kept = [(n, v) for n, v in headers if n.lower() in (b"www-authenticate", b"set-cookie")]
-        answer_status(self._request, head.status, kept)
+        answer_status(self.request, head.status, kept)
 
     def _answered_by_condition(self, headers: HeaderList) -> bool:
         """Answer 304 or 412 ourselves, as Apache does when the backend says no Status."""
-        request = self._request
+        request = self.request
         if request.method not in (b"GET", b"HEAD") or not request.conditional:
             return False
         found = {name.lower(): value for name, value in headers}
@@ -268,17 +268,17 @@ class Exchange:
         return True
 
     def body_received(self, data: bytes) -> None:
-        self._request.write(data)
+        self.request.write(data)
 
     def pieces_received(self) -> None:
         if self.download is _RELAYING:
-            self._request.flush()
+            self.request.flush()
 
     def response_complete(self) -> None:
         self.download = _ENDED
         self._release(None)
-        self._request.unregisterProducer()
-        self._request.finish()
+        self.request.unregisterProducer()
+        self.request.finish()
 
     def response_failed(self, error: BackendError) -> None:
         self._fail(error)
@@ -290,7 +290,7 @@ class Exchange:
 
     def _fail(self, error: BaseException) -> None:
         """An error page while that is possible, an abort when it is not."""
-        request = self._request
+        request = self.request
         self.download = _ENDED
         self._release(error if isinstance(error, BackendError) else None)
         self._free_body()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -15,10 +16,10 @@ from scgiproxy.interfaces import ICall
 from scgiproxy.message.backend_url import Address, UnixAddress
 from scgiproxy.pool.attempt import Dispatch
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import ByRequests
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.wire.deadline import DeadlineWheel
 
 
@@ -79,6 +80,7 @@ class Call:
     """Notes the backend it was connected to, or the error."""
 
     dispatch: Dispatch
+    request: Any = None
 
     def __init__(self) -> None:
         self.backend: Backend | None = None
@@ -117,12 +119,14 @@ class Scene:
             )
             for index, (name, one) in enumerate(zip("abcdefgh", settings, strict=False))
         ]
+        parameters = {one.name for one in fields(BalancerSettings)} & options.keys()
+        balancer = BalancerSettings(**{name: options.pop(name) for name in parameters - {"method"}})
         self.pool = Pool(
             "app" if balanced else self.backends[0].label,
             self.backends,
             dialer=self.dialer,  # type: ignore[arg-type]
             resolver=self.resolver,
-            method=options.pop("method", ByRequests()) if balanced else None,
+            settings=balancer if balanced else None,
             **options,
         )
 

@@ -184,15 +184,15 @@ def test_full(clock: Clock) -> None:
 
 def test_repr_shows_the_state(clock: Clock) -> None:
     one = backend(clock, retry=10.0, max_connections=5)
-    assert repr(one) == "<Backend scgi://h:1 up, 0 of 5 in flight, 0 elected, 0 errors>"
+    assert repr(one) == "<Backend scgi://h:1 usable, 0 of 5 in flight, 0 elected, 0 errors>"
     request(one, ConnectFailed("x"))
     clock.advance(3)
-    assert "down for 7 s more," in repr(one)
+    assert "in error for 7 s more," in repr(one)
     clock.advance(7)
-    assert "down, due for a retry," in repr(one)
+    assert "in error, due for a retry," in repr(one)
     one.take()
-    assert "probation, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
-    assert "up, disabled, 0 in flight" in repr(backend(clock, disabled=True))
+    assert "being probed, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
+    assert "disabled, 0 in flight" in repr(backend(clock, disabled=True))
 
 
 # -- what the log says -------------------------------------------------------------------------

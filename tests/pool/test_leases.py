@@ -98,7 +98,7 @@ class Leases(RuleBasedStateMachine):
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.calls)).dispatch.answered()
+        data.draw(st.sampled_from(self.calls)).dispatch.answered(200)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 2.5, 70.0]))
     def advance(self, seconds: float) -> None:

@@ -7,9 +7,10 @@ from twisted.internet.task import Clock
 from scgiproxy.errors import ConnectFailed
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import ByRequests
+from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.selection import Blocked, Selection
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 
 NOW = 0.0
 
@@ -20,11 +21,12 @@ def selection(*settings: BackendSettings, force_recovery: bool = False) -> Selec
         Backend(name, UnixAddress(name), b"/", one, clock=clock, balancer="b")
         for name, one in zip("abcdefgh", settings, strict=False)
     ]
-    return Selection(members, ByRequests(), force_recovery)
+    of_balancer = BalancerSettings(force_recovery=force_recovery)
+    return Selection(members, ByRequests(), of_balancer)
 
 
 def member(of: Selection, name: str) -> Backend:
-    return next(one for one in of._members if one.label == name)
+    return next(one for one in of.members if one.label == name)
 
 
 def break_down(of: Selection, *names: str) -> None:
@@ -77,7 +79,7 @@ def test_full_members_do_not_compete_but_keep_the_standby_out() -> None:
 
 def test_tried_members_are_not_chosen_again() -> None:
     of = selection(S(), S(), S(standby=True))
-    a, b, c = of._members
+    a, b, c = of.members
     assert of.choose(NOW, (a,)) is b
     assert of.choose(NOW, (a, b)) is c
     assert of.choose(NOW, (a, b, c)) is Blocked.NONE

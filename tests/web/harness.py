@@ -166,7 +166,7 @@ class FakeDispatch:
     def cancel(self) -> None:
         self.ends.append("cancelled")
 
-    def answered(self) -> None:
+    def answered(self, status: int) -> None:  # noqa: ARG002
         self.has_answered = True
 
     def environment(self) -> dict[bytes, bytes]:
