@@ -296,7 +296,8 @@ def _check_users(draft: ConfigurationDraft, host: VirtualHost) -> None:
     if not missing:
         return
     for section in host.sections:
-        if section.kind is SectionKind.DIRECTORY and not host.server.document_root:
+        in_directory = section.kind is SectionKind.DIRECTORY or section.within is not None
+        if in_directory and not host.server.document_root:
             continue
         if any(_asks_for_user(rule) for rule in section.values.get("require", ())):
             draft.problems.error(

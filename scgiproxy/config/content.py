@@ -22,6 +22,8 @@ from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
 
+_REPORTS = frozenset({"server-status", "server-info", "balancer-manager", "ldap-status"})
+"""Handlers of Apache that tell of itself."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ERROR_CODES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 
@@ -65,13 +67,17 @@ def _read_error_document(_: Place, words: list[str]) -> Mapping[int, ErrorDocume
 
 def _read_set_handler(place: Place, words: list[str]) -> str | MountDraft | None:
     name = words[0]
-    if name.lower() == "none":
+    if name.lower() in ("none", "default-handler"):
+        return None
+    if name.lower() in _REPORTS:
+        message = f"SetHandler: {name} does nothing here: there is no such page"
+        place.note_once(f"SetHandler {name.lower()}", message)
         return None
     if not name.lower().startswith("proxy:"):
         handlers = place.host.handlers
         handlers[name] = (*handlers.get(name, ()), place.position)
         return name
-    if place.context in Context.DIRECTORY | Context.PROXY:
+    if place.context in Context.DIRECTORY | Context.FILES | Context.PROXY:
         raise ValueError("proxy:URL has no meaning here; expected it in a <Location>")
     target = parse_backend_url(name[len("proxy:") :])
     if target.note:

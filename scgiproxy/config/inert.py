@@ -13,6 +13,7 @@ TLS_HINT = (
 )
 
 _FILES = "files are served as they are, with a type that is guessed from the name"
+_FILTERS = "answers are sent as they are, and not compressed"
 _LISTS = "folders are not listed"
 _TWISTD = "it is an option of twistd"
 _ONE_PROCESS = "one process serves everything"
@@ -26,7 +27,8 @@ _REASONS = {
     _FILES: "Options FileETag ContentDigest AcceptPathInfo"
     " AddEncoding AddLanguage AddCharset AddDefaultCharset DefaultLanguage DefaultType TypesConfig"
     " MimeMagicFile LanguagePriority ForceLanguagePriority CacheNegotiatedDocs MultiviewsMatch"
-    " ModMimeUsePathInfo RemoveType RemoveEncoding RemoveLanguage RemoveCharset EnableMMAP"
+    " ModMimeUsePathInfo RemoveType RemoveEncoding RemoveLanguage RemoveCharset RemoveHandler"
+    " RemoveInputFilter RemoveOutputFilter EnableMMAP"
     " EnableSendfile MaxRanges MaxRangeOverlaps MaxRangeReversals",
     _LISTS: "AddAlt AddAltByEncoding AddAltByType AddDescription AddIcon AddIconByEncoding"
     " AddIconByType DefaultIcon HeaderName ReadmeName IndexIgnore IndexIgnoreReset IndexOptions"
@@ -96,6 +98,41 @@ def _refuse_scripts(words: list[str]) -> str:
     return ""
 
 
+_HARMLESS_HANDLERS = ("default-handler", "imap-file", "send-as-is", "type-map")
+_HARMLESS_FILTERS = ("BROTLI_COMPRESS", "DEFLATE", "NONE")
+
+
+def _refuse_handlers(words: list[str]) -> str:
+    if words[0].lower() in _HARMLESS_HANDLERS:
+        return ""
+    return (
+        f"{words[0]} is not run here, and the source of such files would be served; expected one of"
+        f" {', '.join(_HARMLESS_HANDLERS)}"
+    )
+
+
+def _refuse_filters(words: list[str]) -> str:
+    wrong = [word for word in words[0].split(";") if word.upper() not in _HARMLESS_FILTERS]
+    if not wrong:
+        return ""
+    return (
+        f"{wrong[0]} is not run here, and what it would change would be sent as it is; expected one"
+        f" of {', '.join(_HARMLESS_FILTERS)}"
+    )
+
+
+def _filters(name: str, syntax: str, least: int) -> Directive:
+    return Directive(
+        name=name,
+        contexts=ANYWHERE,
+        syntax=syntax,
+        count=(least, None),
+        read=_refusing(_refuse_filters),
+        doc=f"Does nothing here: {_FILTERS}.",
+        inert=_FILTERS,
+    )
+
+
 ROWS = (
     *(_inert(name, reason) for reason, names in _REASONS.items() for name in names.split()),
     Directive(
@@ -107,6 +144,18 @@ ROWS = (
         doc=f"Does nothing here: {_FILES}.",
         inert=_FILES,
     ),
+    Directive(
+        name="AddHandler",
+        contexts=ANYWHERE,
+        syntax="HANDLER EXTENSION ...",
+        count=(2, None),
+        read=_refusing(_refuse_handlers),
+        doc=f"Does nothing here: {_FILES}.",
+        inert=_FILES,
+    ),
+    _filters("AddOutputFilter", "FILTER[;FILTER] EXTENSION ...", 2),
+    _filters("AddOutputFilterByType", "FILTER[;FILTER] TYPE ...", 2),
+    _filters("SetOutputFilter", "FILTER[;FILTER]", 1),
     Directive(
         name="SSLEngine",
         contexts=Context.SERVER | Context.VIRTUAL_HOST,

@@ -160,12 +160,12 @@ class _Loading:
         if any(not word.closed for word in words):
             place.warn(f"{row.shown}: the closing quote is missing")
         row.check_count(len(words))
-        if row.inert:
-            place.note_once(row.name, f"{row.name} does nothing here: {row.inert}")
         if row.enter is not None:
             row.enter(place, node)
         elif row.read is not None:
             row.store(place, row.read(place, [word.text for word in words]))
+        if row.inert:
+            place.note_once(row.name, f"{row.name} does nothing here: {row.inert}")
 
     def _look_into(self, node: Node, place: Place) -> None:
         """Apply what is in a section that cannot be used, for the errors that it has."""

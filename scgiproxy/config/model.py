@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from scgiproxy.errors import Problem
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Alias, Mount
+from scgiproxy.rules.sections import Pattern
 from scgiproxy.rules.sections import SectionKind as SectionKind
 from scgiproxy.rules.settings import ServerSettings
 
@@ -28,18 +28,20 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One `<Location>`, `<LocationMatch>`, `<Proxy>` or `<Directory>` section.
+    """One `<Location>`, `<LocationMatch>`, `<Proxy>`, `<Directory>` or `<Files>` section.
 
-    `pattern` is a literal prefix, or a compiled expression (LocationMatch, ``~``, and wildcards,
-    which are translated when loaded). `values` has only what the section says, by the field names
+    `pattern` is a literal prefix (of `<Files>`, a name), or a compiled expression (LocationMatch,
+    ``~``, and wildcards, which are translated when loaded). `within` is that of the `<Directory>`
+    around a `<Files>`. `values` has only what the section says, by the field names
     of `rules.settings.Settings`, and those of the parts of a field that `config.merge` puts
     together.
     """
 
     kind: SectionKind
-    pattern: bytes | re.Pattern[bytes]
+    pattern: Pattern
     values: Mapping[str, Any]
     position: Position
+    within: Pattern | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from scgiproxy.config.arguments import as_bytes, parse_flag, parse_integer
 from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.parameters import read_parameters, set_parameters
-from scgiproxy.config.scopes import MemberDraft, MountDraft, Pattern, Place
+from scgiproxy.config.scopes import MemberDraft, MountDraft, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge, Read
 from scgiproxy.message.backend_url import (
     BackendUrl,
@@ -18,6 +18,7 @@ from scgiproxy.message.backend_url import (
     parse_backend_url,
     split_authority,
 )
+from scgiproxy.rules.sections import Pattern
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|unix:", re.IGNORECASE)
 _CAPTURE = re.compile(r"\$[0-9]")

@@ -6,7 +6,6 @@ ProxySet or a BalancerMember may come after the mount it is about.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,10 @@ from scgiproxy.config.problems import Problems
 from scgiproxy.config.table import Context
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.mapping import Alias
+from scgiproxy.rules.sections import Pattern
 
 if TYPE_CHECKING:
     from scgiproxy.config.tree import Node
-
-Pattern = bytes | re.Pattern[bytes]
 
 
 @dataclass(slots=True, eq=False)

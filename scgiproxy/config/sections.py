@@ -9,10 +9,11 @@ from scgiproxy.config.arguments import as_bytes
 from scgiproxy.config.expressions import compile_expression
 from scgiproxy.config.model import Section, SectionKind
 from scgiproxy.config.parameters import set_parameters
-from scgiproxy.config.scopes import Pattern, Place
+from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import HOST, Context, Directive
 from scgiproxy.config.tree import Node
 from scgiproxy.message.backend_url import BackendUrl, parse_backend_url
+from scgiproxy.rules.sections import Pattern
 from scgiproxy.rules.wildcards import translate_wildcard
 
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -44,9 +45,13 @@ def _enter(
     def enter(place: Place, node: Node) -> None:
         pattern, rest = _pattern([word.text for word in node.words()], is_expression=is_expression)
         if rest:
-            raise ValueError(f"takes one path; {rest[0]!r} is left over")
+            wanted = "name" if kind is SectionKind.FILES else "path"
+            raise ValueError(f"takes one {wanted}; {rest[0]!r} is left over")
         if isinstance(pattern, bytes) and kind is SectionKind.DIRECTORY:
             pattern = _directory(pattern)
+        elif isinstance(pattern, bytes) and kind is SectionKind.FILES:
+            if b"/" in pattern:
+                place.warn(f"<{node.name}>: no name has a / in it, so it matches no file")
         elif isinstance(pattern, bytes) and not pattern.startswith(b"/"):
             place.warn(f"<{node.name}>: a path without / at its front matches no request")
         add_section(place, node, kind, context, pattern)
@@ -81,7 +86,9 @@ def add_section(
         backend=backend,
     )
     place.load(node.children or (), inside)
-    place.host.sections.append(Section(kind, pattern, inside.values, node.position))
+    within = place.pattern if place.context is Context.DIRECTORY else None
+    section = Section(kind, pattern, inside.values, node.position, within)
+    place.host.sections.append(section)
 
 
 def _enter_proxy(place: Place, node: Node) -> None:
@@ -103,10 +110,13 @@ def _enter_proxy(place: Place, node: Node) -> None:
 def _row(
     name: str, kind: SectionKind, context: Context, doc: str, *, is_expression: bool = False
 ) -> Directive:
+    is_files = kind is SectionKind.FILES
     return Directive(
         name=name,
-        contexts=HOST,
-        syntax="EXPRESSION" if is_expression else "PATH | ~ EXPRESSION",
+        contexts=HOST | Context.DIRECTORY if is_files else HOST,
+        syntax="EXPRESSION"
+        if is_expression
+        else f"{'NAME' if is_files else 'PATH'} | ~ EXPRESSION",
         count=(1, 1 if is_expression else 2),
         enter=_enter(kind, context, is_expression=is_expression),
         inside=context,
@@ -126,6 +136,20 @@ ROWS = (
         SectionKind.DIRECTORY,
         Context.DIRECTORY,
         "Directory, with a regular expression.",
+        is_expression=True,
+    ),
+    _row(
+        "Files",
+        SectionKind.FILES,
+        Context.FILES,
+        "For files of that name, in any directory or in the one around it: documents, aliases, and"
+        " files a backend names, but not what a mount answers. * ? [ ] match the whole name.",
+    ),
+    _row(
+        "FilesMatch",
+        SectionKind.FILES,
+        Context.FILES,
+        "For files in whose name the regular expression is found.",
         is_expression=True,
     ),
     _row(

@@ -20,6 +20,7 @@ class Context(Flag):
     DIRECTORY = auto()
     LOCATION = auto()
     PROXY = auto()
+    FILES = auto()
     REQUIRE = auto()
 
     def describe(self) -> str:
@@ -33,10 +34,11 @@ _CONTEXT_WORDS = {
     Context.DIRECTORY: "<Directory>",
     Context.LOCATION: "<Location>",
     Context.PROXY: "<Proxy>",
+    Context.FILES: "<Files>",
     Context.REQUIRE: "<RequireAll> and kin",
 }
 HOST = Context.SERVER | Context.VIRTUAL_HOST
-SECTION = Context.DIRECTORY | Context.LOCATION | Context.PROXY
+SECTION = Context.DIRECTORY | Context.LOCATION | Context.PROXY | Context.FILES
 ANYWHERE = HOST | SECTION
 
 

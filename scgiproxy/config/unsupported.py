@@ -5,11 +5,8 @@ from __future__ import annotations
 from scgiproxy.config.inert import TLS_HINT
 
 _HINTS = {
-    "Files": "write <LocationMatch> with the end of the URL's path",
-    "FilesMatch": "write <LocationMatch> with the end of the URL's path",
     "Limit": "rules for some methods only are not supported",
     "LimitExcept": "rules for some methods only are not supported",
-    "AddHandler": "write SetHandler in a <Location>",
     "AliasMatch": "write Alias",
     "SetEnvIfExpr": "write SetEnvIf",
     "XSendFile": "write ProxySCGISendfile On",
@@ -20,8 +17,8 @@ _HINTS = {
 }
 
 _NAMES = {
-    "core": "CGIVar Else ElseIf Files FilesMatch ForceType If IfSection Limit LimitExcept"
-    " QualifyRedirectURL RegexDefaultOptions SetInputFilter SetOutputFilter StrictHostCheck",
+    "core": "CGIVar Else ElseIf ForceType If IfSection Limit LimitExcept QualifyRedirectURL"
+    " RegexDefaultOptions SetInputFilter StrictHostCheck",
     "mod_actions": "Action Script",
     "mod_alias": "AliasMatch AliasPreservePath Redirect RedirectMatch RedirectPermanent"
     " RedirectRelative RedirectTemp ScriptAlias ScriptAliasMatch",
@@ -33,15 +30,13 @@ _NAMES = {
     "mod_cgi": "CGIScriptTimeout ScriptLog ScriptLogBuffer ScriptLogLength ScriptSock",
     "mod_dir": "FallbackResource",
     "mod_file_cache": "CacheFile MMapFile",
-    "mod_filter": "AddOutputFilterByType FilterChain FilterDeclare FilterProtocol FilterProvider"
-    " FilterTrace",
+    "mod_filter": "FilterChain FilterDeclare FilterProtocol FilterProvider FilterTrace",
     "mod_ident": "IdentityCheck IdentityCheckTimeout",
     "mod_include": "XBitHack",
     "mod_lbmethod_heartbeat": "HeartbeatStorage",
     "mod_log_config": "TransferLog GlobalLog",
     "mod_macro": "Macro Use UndefMacro",
-    "mod_mime": "AddHandler AddInputFilter AddOutputFilter RemoveHandler RemoveInputFilter"
-    " RemoveOutputFilter",
+    "mod_mime": "AddInputFilter",
     "mod_proxy": "ProxyBlock ProxyRemote ProxyRemoteMatch ProxySourceAddress",
     "mod_proxy_connect": "AllowCONNECT",
     "mod_request": "KeptBodySize",

@@ -1,4 +1,5 @@
-"""Which `<Directory>`, `<Proxy>`, `<Location>` sections apply, and what they say together."""
+"""Which `<Directory>`, `<Files>`, `<Proxy>`, `<Location>` sections apply, and what they say
+together."""
 
 from __future__ import annotations
 
@@ -13,12 +14,19 @@ from scgiproxy.rules.settings import Settings
 Merge = Callable[[Sequence[Mapping[str, Any]]], Settings]
 """Makes one `Settings` of what several sections say, outermost first."""
 
+Pattern = bytes | re.Pattern[bytes]
+"""A literal text, or an expression to search for (see `translate_wildcard`)."""
+
+INDEX = b"index.html"
+"""The file that a folder is answered with."""
+
 _REMEMBERED = 4096
 """Combinations of sections that are kept. Few ever occur; expressions could make more."""
 
 
 class SectionKind(Enum):
     DIRECTORY = "Directory"
+    FILES = "Files"
     PROXY = "Proxy"
     LOCATION = "Location"
     LOCATION_MATCH = "LocationMatch"
@@ -31,8 +39,12 @@ class SectionLike(Protocol):
     def kind(self) -> SectionKind: ...
 
     @property
-    def pattern(self) -> bytes | re.Pattern[bytes]:
-        """A literal prefix, or an expression to search for (see `translate_wildcard`)."""
+    def pattern(self) -> Pattern:
+        """A prefix, or for `<Files>` a whole name, if it is literal."""
+
+    @property
+    def within(self) -> Pattern | None:
+        """The pattern of the `<Directory>` that a `<Files>` stands in."""
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -45,8 +57,10 @@ class SectionTable:
     Each combination of sections that occurs is merged once and remembered. `merge` gets `base` and
     then the `values` of the sections that apply, in Apache's order:
 
-    - `<Directory>` by depth, the shortest first, for a file; or `<Proxy>` in order of appearance,
-      for a mount: a URL that begins with the literal pattern, or in which the expression is found;
+    - `<Directory>` by depth, the shortest first, for a file, and then the `<Files>` with its name:
+      those outside of a `<Directory>` in order of appearance, then those inside by its depth;
+    - or `<Proxy>` in order of appearance, for a mount: a URL that begins with the literal pattern,
+      or in which the expression is found;
     - then `<Location>` and `<LocationMatch>` in order of appearance: literal ones match on
       component boundaries, case-sensitively (see `PrefixIndex`).
 
@@ -57,6 +71,7 @@ class SectionTable:
         "_base",
         "_directories",
         "_directory_expressions",
+        "_files",
         "_location_expressions",
         "_locations",
         "_merge",
@@ -93,19 +108,24 @@ class SectionTable:
             for number, section in enumerate(kept)
             if section.kind is SectionKind.PROXY
         )
+        self._files = tuple(
+            (number, section.pattern, _within(section))
+            for number, section in enumerate(kept)
+            if section.kind is SectionKind.FILES
+        )
         self._directories: dict[bytes, list[int]] = {}
         for number, directory in literal[SectionKind.DIRECTORY]:
             self._directories.setdefault(_directory_key(directory), []).append(number)
         self._directory_expressions = tuple(expressions[SectionKind.DIRECTORY])
         self._remembered: dict[tuple[int, ...], Settings] = {}
         self._plain = None if kept else merge([base])
-        self._naming: dict[SectionKind, list[re.Pattern[bytes]]] = {}
+        self._naming: dict[SectionKind, list[tuple[re.Pattern[bytes], Pattern | None]]] = {}
         for section in sections:
             if isinstance(section.pattern, re.Pattern) and section.pattern.groupindex:
                 kind = section.kind
                 if kind is SectionKind.LOCATION_MATCH:
                     kind = SectionKind.LOCATION
-                self._naming.setdefault(kind, []).append(section.pattern)
+                self._naming.setdefault(kind, []).append((section.pattern, _within(section)))
 
     @property
     def names_groups(self) -> bool:
@@ -116,16 +136,23 @@ class SectionTable:
         self, path: bytes, *, mapped_url: bytes | None = None, file_path: str = ""
     ) -> dict[bytes, bytes]:
         """``MATCH_NAME`` and its text for each named group ``(?<name>...)`` of the sections that
-        apply, later ones over earlier ones. (LocationMatch, ProxyMatch, DirectoryMatch.)"""
-        texts: list[tuple[SectionKind, Iterable[bytes]]] = [(SectionKind.LOCATION, (path,))]
+        apply, later ones over earlier ones. (LocationMatch and kin.)"""
+        texts: dict[SectionKind, Sequence[bytes]] = {}
+        folders: Sequence[bytes] = ()
         if mapped_url is not None:
-            texts.insert(0, (SectionKind.PROXY, (mapped_url,)))
-        elif file_path:
-            folders = _folders(file_path.encode("utf-8", "surrogateescape"))
-            texts.insert(0, (SectionKind.DIRECTORY, list(folders)))
+            texts[SectionKind.PROXY] = (mapped_url,)
+        else:
+            encoded = _encoded(file_path)
+            if encoded:
+                folders = list(_folders(encoded))
+            texts[SectionKind.DIRECTORY] = folders
+            texts[SectionKind.FILES] = (_file_name(path, encoded) or INDEX,)
+        texts[SectionKind.LOCATION] = (path,)
         variables: dict[bytes, bytes] = {}
-        for kind, candidates in texts:
-            for pattern in self._naming.get(kind, ()):
+        for kind, candidates in texts.items():
+            for pattern, within in self._naming.get(kind, ()):
+                if within is not None and not _depth(within, folders):
+                    continue
                 found = next(filter(None, map(pattern.search, candidates)), None)
                 if found is not None:
                     variables |= {
@@ -159,16 +186,30 @@ class SectionTable:
             return self._plain
         directories: list[int] = []
         if self._directories or self._directory_expressions:
-            directories = self._matching_directories(file_path.encode("utf-8", "surrogateescape"))
-        return self._merged(directories + self._matching_locations(path))
+            directories = self._matching_directories(_encoded(file_path))
+        locations = self._matching_locations(path)
+        if not self._files:
+            return self._merged(directories + locations)
+        encoded = _encoded(file_path)
+        name = _file_name(path, encoded)
+        files = self._matching_files(name, encoded)
+        settings = self._merged(directories + files + locations)
+        if not name and settings.handler is None:
+            # A folder is answered with its index, unless something else answers.
+            files = self._matching_files(INDEX, encoded)
+            settings = self._merged(directories + files + locations)
+        return settings
 
-    def directories_only(self, file_path: str) -> Settings | None:
-        """What the `<Directory>` sections alone say of a file that a backend names; None if there
-        are none."""
-        if not (self._directories or self._directory_expressions):
+    def for_named_file(self, file_path: str) -> Settings | None:
+        """For a file that a backend names: what the `<Directory>` and `<Files>` sections alone say;
+        None if there are none."""
+        if not (self._directories or self._directory_expressions or self._files):
             return None
-        encoded = normal_prefix(file_path.encode("utf-8", "surrogateescape"))
-        return self._merged(self._matching_directories(encoded))
+        encoded = normal_prefix(_encoded(file_path))
+        name = encoded.rpartition(b"/")[2]
+        return self._merged(
+            self._matching_directories(encoded) + self._matching_files(name, encoded)
+        )
 
     def location_only(self, path: bytes) -> Settings:
         """What the `<Location>` sections alone say: for a ProxyPass in one, before mapping."""
@@ -201,6 +242,17 @@ class SectionTable:
                 matching += here
         return matching
 
+    def _matching_files(self, name: bytes, file_path: bytes) -> list[int]:
+        """Those for the file `name`: the ones of no folder, then those of each on the way to it."""
+        matching: list[tuple[int, int]] = []
+        for number, pattern, within in self._files:
+            if not (name == pattern if isinstance(pattern, bytes) else pattern.search(name)):
+                continue
+            depth = 0 if within is None else _depth(within, _folders(file_path))
+            if depth or within is None:
+                matching.append((depth, number))
+        return [number for _, number in sorted(matching)]
+
     def _merged(self, numbers: list[int]) -> Settings:
         key = tuple(numbers)
         settings = self._remembered.get(key)
@@ -226,3 +278,27 @@ def _folders(file_path: bytes) -> Iterator[bytes]:
         end = path.find(b"/", end + 1)
     if path:
         yield path
+
+
+def _within(section: SectionLike) -> Pattern | None:
+    within = section.within
+    return _directory_key(within) if isinstance(within, bytes) else within
+
+
+def _depth(within: Pattern, folders: Iterable[bytes]) -> int:
+    """Which of `folders` a `<Directory>` is about, from 1; 0 if it is none of them."""
+    for depth, folder in enumerate(folders, 1):
+        if folder == within if isinstance(within, bytes) else within.search(folder):
+            return depth
+    return 0
+
+
+def _file_name(path: bytes, file_path: bytes) -> bytes:
+    """What `<Files>` is compared with: the last part, which is empty for a folder."""
+    if path.endswith(b"/"):
+        return b""
+    return (file_path or path).rstrip(b"/").rpartition(b"/")[2]
+
+
+def _encoded(file_path: str) -> bytes:
+    return file_path.encode("utf-8", "surrogateescape")

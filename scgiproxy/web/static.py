@@ -11,11 +11,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from scgiproxy.errors import ClientError, Forbidden, GatewayError, NotFound
 from scgiproxy.interfaces import IGatewayRequest
+from scgiproxy.rules.sections import INDEX
 from scgiproxy.web.errorpage import answer_page
 from scgiproxy.web.files import Refuse, send_file
 from scgiproxy.web.openfile import IsDirectory, OpenedFile, open_beneath
 
-_INDEX = b"index.html"
 _UNESCAPED = "/~$-_.+!*'(),;:@&="
 _ALLOW = (b"Allow", b"GET, HEAD")
 
@@ -66,7 +66,7 @@ def answer_static(
 
 def _open_index(root: str, directory: bytes) -> OpenedFile:
     try:
-        return open_beneath((root,), directory + _INDEX)
+        return open_beneath((root,), directory + INDEX)
     except NotFound as missing:
         try:
             open_beneath((root,), directory)

@@ -115,8 +115,8 @@ class VirtualHostResource(Resource):
         return found
 
     def may_have(self, request: GatewayRequest, file_path: str) -> bool:
-        """Whether the `<Directory>` sections let `request` have a file that a backend names."""
-        settings = self._sections.directories_only(os.path.normpath(file_path))
+        """Whether `<Directory>` and `<Files>` let `request` have a file that a backend names."""
+        settings = self._sections.for_named_file(os.path.normpath(file_path))
         if settings is None or settings.access is None:
             return True
         return settings.access.check(request, request.user) is Outcome.GRANTED

@@ -262,6 +262,14 @@ def test_sections_keep_their_kind_and_place() -> None:
         </Directory>
         <Location ~ b>
         </Location>
+        <Directory /a/>
+            <Files *.txt>
+            </Files>
+            <FilesMatch txt$>
+            </FilesMatch>
+        </Directory>
+        <Files a>
+        </Files>
         """
     )
     assert [(section.kind, section.position.line) for section in config.main.sections] == [
@@ -270,5 +278,11 @@ def test_sections_keep_their_kind_and_place() -> None:
         (SectionKind.PROXY, 6),
         (SectionKind.DIRECTORY, 8),
         (SectionKind.LOCATION, 10),
+        (SectionKind.FILES, 13),
+        (SectionKind.FILES, 15),
+        (SectionKind.DIRECTORY, 12),
+        (SectionKind.FILES, 18),
     ]
+    within = [section.within for section in config.main.sections if section.within is not None]
+    assert within == [b"/a", b"/a"]
     assert config.main.sections[3].pattern == b"/a"

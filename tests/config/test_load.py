@@ -81,10 +81,10 @@ def test_all_errors_at_once() -> None:
             ),
         ),
         (
-            "<FilesMatch x>\nRequire all denied\n</FilesMatch>",
+            "<LimitExcept GET>\n</LimitExcept>",
             (
-                "<FilesMatch>: a directive of core that is not supported here; write <LocationMatch>"
-                " with the end of the URL's path"
+                "<LimitExcept>: a directive of core that is not supported here; rules for some methods"
+                " only are not supported"
             ),
         ),
         ("Header", "Header: takes 2 to 5 arguments"),

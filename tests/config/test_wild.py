@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from scgiproxy.config.load import load_file
+from scgiproxy.config.model import SectionKind
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
+from scgiproxy.rules.access import RequireAllGranted
+from tests.config.debian import MAIN, defines, write_files
 from tests.config.loading import errors_of, load, write
 
 DOCUMENT_EXAMPLES = """
@@ -110,6 +114,53 @@ def test_a_virtual_host_as_found_in_the_wild(tmp_path: Path) -> None:
         (15, "AllowOverride"),
         (24, "<IfModule"),
     ]
+
+
+def test_the_files_of_debian(tmp_path: Path) -> None:
+    """They load, each directive that does nothing is noted once, and .ht files are denied."""
+    write_files(tmp_path)
+    main = write(tmp_path, "apache2.conf", MAIN)
+    config = load_file(main, defines=defines(tmp_path), environment={})
+    (host,) = config.virtual_hosts
+    (files,) = [section for section in host.sections if section.kind is SectionKind.FILES]
+    assert isinstance(files.pattern, re.Pattern)
+    assert files.pattern.search(b".htaccess")
+    assert files.values == {"require": (RequireAllGranted(False),)}
+    told = [note.message.split()[0] for note in config.notes]
+    assert told.count("AddHandler") == told.count("AddType") == told.count("Options") == 1
+    assert "SetHandler: server-status does nothing here: there is no such page" in [
+        note.message for note in config.notes
+    ]
+
+
+APACHE = Path("/etc/apache2")
+STOCK_MODULES = (
+    *("access_compat", "alias", "auth_basic", "authn_core", "authn_file", "authz_core"),
+    *("authz_host", "authz_user", "autoindex", "deflate", "dir", "env", "filter", "mime"),
+    *("mpm_event", "negotiation", "reqtimeout", "setenvif", "status"),
+)
+STOCK_FILES = ("charset", "localized-error-pages", "other-vhosts-access-log", "security")
+
+
+@pytest.mark.skipif(
+    not (APACHE / "apache2.conf").is_file(), reason="needs Debian's package apache2"
+)
+def test_the_real_files_of_debian(tmp_path: Path) -> None:
+    """With the modules and files that are enabled by default."""
+    links = ["apache2.conf", "ports.conf"]
+    links += [f"mods-{{}}/{name}.{end}" for name in STOCK_MODULES for end in ("load", "conf")]
+    links += [f"conf-{{}}/{name}.conf" for name in (*STOCK_FILES, "serve-cgi-bin")]
+    links += ["sites-{}/000-default.conf"]
+    for link in links:
+        source, target = APACHE / link.format("available"), tmp_path / link.format("enabled")
+        if source.exists():
+            target.parent.mkdir(exist_ok=True)
+            target.symlink_to(source)
+    config = load_file(tmp_path / "apache2.conf", defines=defines(tmp_path), environment={})
+    assert [host.server.document_root for host in config.virtual_hosts] == ["/var/www/html"]
+    kinds = [section.kind for section in config.main.sections]
+    assert SectionKind.FILES in kinds
+    assert not [note for note in config.notes if note.is_error]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from twisted.internet.address import UNIXAddress
 
@@ -182,6 +184,50 @@ def test_directories(configured: Configured, tmp_path: object) -> None:
     assert gateway.ask("/open/a.txt").status == 403
     assert gateway.ask("/open/a.txt", peer="192.0.2.8").status == 200
     assert gateway.ask("/shared/a.txt").status == 403
+
+
+@behaviour("Files", "FilesMatch", "Directory", "Require")
+def test_files(configured: Configured, tmp_path: Path) -> None:
+    """By name, after the folders and before Location; a folder is its index."""
+    for name in ("a.txt", "b.txt", "index.html", "key.pem", "in/a.txt", "in/b.txt", "in/c.bak"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+    gateway = configured(
+        f"""
+        DocumentRoot {tmp_path}
+        Alias /alias {tmp_path}/key.pem
+        ProxyPass /app scgi://127.0.0.1:4000
+        <FilesMatch "\\.(pem|bak)$">
+          Require all denied
+        </FilesMatch>
+        <Files index.html>
+          Require ip 192.0.2.8
+        </Files>
+        <Directory {tmp_path}/in>
+          Require all denied
+          <Files a.*>
+            Require all granted
+          </Files>
+        </Directory>
+        <Location /in/c.bak>
+          Require all granted
+        </Location>
+        """
+    )
+    granted = {path for path in PATHS if gateway.ask(path).status == 200}
+    assert granted == {"/a.txt", "/b.txt", "/in/a.txt", "/in/c.bak", "/app/x.pem"}
+    assert {path for path in PATHS if gateway.ask(path, peer="192.0.2.8").status == 200} == {
+        *granted,
+        "/",
+        "/index.html",
+    }
+
+
+PATHS = (
+    *("/", "/index.html", "/a.txt", "/b.txt", "/key.pem", "/alias", "/in/a.txt", "/in/b.txt"),
+    *("/in/c.bak", "/app/x.pem"),
+)
 
 
 @behaviour("Order", "Allow", "Deny")

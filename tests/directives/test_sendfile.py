@@ -175,3 +175,25 @@ def test_directories_guard_files(configured: Configured, folder: Path) -> None:
     assert gateway.ask(answer=named(folder / "one/file.txt")).status == 200
     assert gateway.ask(answer=named(folder / "one/deep/file.txt")).status == 403
     assert gateway.ask(answer=named(f"{folder}/one/./deep//file.txt")).status == 403
+
+
+@behaviour("ProxySCGISendfile", "FilesMatch", "Require")
+def test_names_guard_files(configured: Configured, folder: Path) -> None:
+    """Nor what <Files> forbids, in all folders or in one."""
+    gateway = configured(
+        f"""
+        ProxySCGISendfile On
+        XSendFilePath {folder}/one
+        <FilesMatch "^file">
+          Require all denied
+        </FilesMatch>
+        <Directory {folder}/one/deep>
+          <Files file.txt>
+            Require all granted
+          </Files>
+        </Directory>
+        {PROXY}
+        """
+    )
+    assert gateway.ask(answer=named(folder / "one/file.txt")).status == 403
+    assert gateway.ask(answer=named(folder / "one/deep/file.txt")).status == 200

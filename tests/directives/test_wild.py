@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scgiproxy.errors import ConfigError
+from tests.config.debian import MAIN, defines, write_files
 from tests.directives.behaviours import behaviour
 from tests.directives.gateway import HELLO, Configured, answered
 
@@ -108,6 +109,29 @@ def test_a_virtual_host(configured: Configured, tmp_path: Path) -> None:
     for name in ("Options", "AllowOverride", "DirectoryIndex", "ServerSignature", "mod_rewrite.c"):
         assert len([note for note in gateway.notes if name in note]) == 1, name
     assert gateway.notes == sorted(gateway.notes, key=lambda note: int(note.split(":")[1]))
+
+
+@behaviour("FilesMatch", "Directory")
+def test_debian(configured: Configured, tmp_path: Path) -> None:
+    """The configuration of its package apache2, with an application."""
+    write_files(tmp_path)
+    for name in ("index.html", "page.html", ".htpasswd", "a.var"):
+        (tmp_path / name).write_text(name)
+    gateway = configured(
+        MAIN + "ProxyPass /app scgi://127.0.0.1:4000",
+        server_root=tmp_path,
+        defines=defines(tmp_path),
+    )
+    for path, status in (
+        ("/", 200),
+        ("/page.html", 200),
+        ("/a.var", 200),
+        ("/.htpasswd", 403),
+        ("/server-status", 403),
+        ("/app/.htpasswd", 200),
+    ):
+        assert gateway.ask(path, port=80).status == status, path
+    assert gateway.ask("/server-status", port=80, peer="127.0.0.1").status == 404
 
 
 @behaviour("ProxyPass", "SCGIMount")

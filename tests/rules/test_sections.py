@@ -24,6 +24,7 @@ class PlainSection:
     kind: SectionKind
     pattern: bytes | re.Pattern[bytes]
     values: Mapping[str, Any]
+    within: bytes | re.Pattern[bytes] | None = None
 
 
 class Merging:
@@ -56,6 +57,14 @@ def directory(pattern: str, name: str) -> PlainSection:
     if "*" in pattern:
         return section(SectionKind.DIRECTORY, translate_wildcard(pattern.encode()), name)
     return section(SectionKind.DIRECTORY, pattern.encode(), name)
+
+
+def files(pattern: str, name: str, within: str | None = None) -> PlainSection:
+    """`<Files>`, maybe in a `<Directory>`; either may have wildcards."""
+    texts = [None if each is None else each.encode() for each in (pattern, within)]
+    own, outer = (translate_wildcard(each) if each and b"*" in each else each for each in texts)
+    assert own is not None
+    return PlainSection(SectionKind.FILES, own, {"handler": name}, outer)
 
 
 def proxy(pattern: str, name: str) -> PlainSection:
@@ -155,6 +164,59 @@ def test_directories_from_the_root_down() -> None:
     assert sections.for_file(b"/g", "/").handler == "base root"
 
 
+def test_files_after_directories() -> None:
+    """The folder decides first, then the name: anywhere, then in each folder from the root down."""
+    sections = table(
+        files("a.txt", "in deep", "/srv/deep/"),
+        files("a.txt", "in srv", "/s*v"),
+        files("a.txt", "in other", "/other"),
+        location("/a", "L"),
+        files("*.txt", "wild"),
+        directory("/srv/deep", "deep"),
+        directory("/srv", "srv"),
+        files("a.txt", "name"),
+        files("a.t", "other"),
+        proxy("*", "P"),
+    )
+    path = "/srv/deep/a.txt"
+    assert sections.for_file(b"/a", path).handler == "base srv deep wild name in srv in deep L"
+    assert sections.for_file(b"/b", "/srv/b.txt").handler == "base srv wild"
+    assert sections.for_file(b"/b", "/a.txt/b").handler == "base"
+    # Where no folder serves the path, its own last part counts.
+    assert sections.for_file(b"/b/a.txt", "").handler == "base wild name"
+    assert sections.for_mount(b"/x/a.txt", b"scgi://h/a.txt").handler == "base P"
+    assert sections.location_only(b"/a").handler == "base L"
+
+
+def test_a_folder_has_the_name_of_its_index() -> None:
+    """Unless something else than a file answers there."""
+
+    def merge(parts: Sequence[Mapping[str, Any]]) -> Settings:
+        merged: dict[str, Any] = {}
+        for part in parts:
+            merged |= part
+        return Settings(**merged)
+
+    sections = SectionTable(
+        {},
+        [
+            PlainSection(SectionKind.FILES, b"index.html", {"sendfile": b"index"}),
+            PlainSection(SectionKind.FILES, b"d", {"sendfile": b"folder"}),
+            PlainSection(SectionKind.LOCATION, b"/app", {"handler": "app"}),
+        ],
+        merge,
+    )
+    for path, file_path, found in (
+        (b"/", "/srv/", b"index"),
+        (b"/d/", "/srv/d/", b"index"),
+        (b"/d", "/srv/d", b"folder"),
+        (b"/alias", "/srv/index.html/", b"index"),
+        (b"/app/", "/srv/app/", None),
+        (b"/app/d", "/srv/app/d", b"folder"),
+    ):
+        assert sections.for_file(path, file_path).sendfile == found, path
+
+
 def test_location_only_asks_nothing_else() -> None:
     """Before mapping there is no file and no backend yet."""
     sections = table(directory("/", "D"), proxy("*", "P"), location("/", "L"))
@@ -245,6 +307,8 @@ def test_named_groups() -> None:
             PlainSection(SectionKind.LOCATION, re.compile(b"(?P<Site>last)"), {}),
             PlainSection(SectionKind.PROXY, re.compile(b"^scgi://(?P<host>[^:]+)"), {}),
             PlainSection(SectionKind.DIRECTORY, re.compile(b"^/srv/(?P<owner>[^/]+)$"), {}),
+            PlainSection(SectionKind.FILES, re.compile(rb"\.(?P<ending>\w+)$"), {}),
+            PlainSection(SectionKind.FILES, re.compile(rb"^(?P<stem>\w+)"), {}, b"/srv/you/"),
         ],
         Merging(),
     )
@@ -257,18 +321,27 @@ def test_named_groups() -> None:
         b"MATCH_SITE": b"last",
         b"MATCH_OWNER": b"me",
     }
-    assert sections.named_groups(b"/") == {}
+    assert sections.named_groups(b"/x", file_path="/srv/you/a.txt") == {
+        b"MATCH_OWNER": b"you",
+        b"MATCH_ENDING": b"txt",
+        b"MATCH_STEM": b"a",
+    }
+    assert sections.named_groups(b"/") == {b"MATCH_ENDING": b"html"}
     assert not table(location_match("^/(a)", "x")).names_groups
 
 
-def test_directories_alone() -> None:
-    """For a file that a backend names: its folders, and nothing else."""
+def test_a_file_that_a_backend_names() -> None:
+    """Its folders and its name, and nothing else."""
     sections = table(
         location("/", "location"),
+        files("file", "name"),
         directory("/srv/deep", "deep"),
         directory("/srv", "srv"),
     )
-    found = sections.directories_only("/srv//deep/file")
+    found = sections.for_named_file("/srv//deep/file")
     assert found is not None
-    assert found.handler == "base srv deep"
-    assert table(location("/", "location")).directories_only("/srv/file") is None
+    assert found.handler == "base srv deep name"
+    assert table(location("/", "location")).for_named_file("/srv/file") is None
+    (only,) = [table(files("*.key", "key")).for_named_file(f"/srv/{each}") for each in ("a.key",)]
+    assert only is not None
+    assert only.handler == "base key"

@@ -210,6 +210,7 @@ class SectionValues:
     kind: Any
     pattern: Any
     values: Mapping[str, Any]
+    within: Any = None
 
 
 class Gateway:

@@ -67,6 +67,8 @@ EXAMPLES: dict[str, Example] = {
     "LocationMatch": _section("LocationMatch", _expression, "(", "does not compile"),
     "Directory": _section("Directory", _literal, "a", "expected an absolute path, got 'a'"),
     "DirectoryMatch": _section("DirectoryMatch", _expression, "[a", "does not compile"),
+    "Files": _section("Files", _literal, "/a /b", "takes one name; '/b' is left over"),
+    "FilesMatch": _section("FilesMatch", _expression, "a(", "does not compile"),
     "Proxy": Example(
         "<Proxy *>\nSetEnv A 1\n</Proxy>",
         ["scgi://h/"],
