@@ -138,13 +138,13 @@ def _of_backends(family: _Family[BackendNumbers]) -> Iterator[Metric]:
     yield from family.gauge(
         "backend_up",
         "Whether any request may go to the backend.",
-        lambda backend: {(): backend.state in USED_STATES},
+        lambda backend: {(): backend.state_name in USED_STATES},
         combine=min,
     )
     yield from family.gauge(
         "backend_state",
         "1 for the state that the backend is in, 0 for the others.",
-        lambda backend: {(state,): state == backend.state for state in BACKEND_STATES},
+        lambda backend: {(state,): state == backend.state_name for state in BACKEND_STATES},
         labels=("state",),
         combine=max,
     )

@@ -113,11 +113,11 @@ def _workers(numbers: GatewayNumbers) -> Pairs:
 def _balancers(numbers: GatewayNumbers) -> Pairs:
     balancers = [pool for pool in numbers.pools if pool.balanced]
     for place, pool in enumerate(balancers):
-        yield f"ProxyBalancer[{place}]Name", shown(f"balancer://{pool.name}")
+        yield f"ProxyBalancer[{place}]Name", shown(pool.name)
         for number, backend in enumerate(pool.backends):
             worker = f"ProxyBalancer[{place}]Worker[{number}]"
             yield worker + "Name", shown(backend.label)
-            yield worker + "Status", backend.words
+            yield worker + "Status", backend.status_words
             yield worker + "Elected", backend.elected
             yield worker + "Busy", backend.in_flight
             yield worker + "Sent", f"{backend.bytes_sent // 1024}K"

@@ -175,7 +175,9 @@ def _backend_row(pool: PoolNumbers, backend: BackendNumbers, now: float) -> Sequ
     return (
         shown(backend.label),
         shown(pool.name) if pool.balanced else "",
-        backend.state if backend.state in USED_STATES else tags.span(backend.state, class_="bad"),
+        backend.state_name
+        if backend.state_name in USED_STATES
+        else tags.span(backend.state_name, class_="bad"),
         _count(backend.in_flight) + limit,
         _count(backend.elected),
         _errors(sum(statistics.errors.values())),

@@ -144,7 +144,7 @@ BACKEND_STATES = (
     "disabled",
     "stopped",
 )
-"""The words for `BackendNumbers.state`. The first four are those of `pool.backend.Condition`;
+"""The words for `BackendNumbers.state_name`. The first four are those of `pool.backend.Condition`;
 unhealthy is what health checks say, the rest is what somebody has set."""
 
 USED_STATES = frozenset(("up", "recovering"))
@@ -158,12 +158,12 @@ class BackendNumbers(Protocol):
     def label(self) -> str: ...
 
     @property
-    def state(self) -> str:
+    def state_name(self) -> str:
         """One of `BACKEND_STATES`."""
 
     @property
-    def words(self) -> str:
-        """The state in the words of Apache's balancer-manager: ``Init Ok ``."""
+    def status_words(self) -> str:
+        """The status as Apache's balancer-manager shows it: ``Init Ok ``."""
 
     @property
     def limit(self) -> int | None:
@@ -191,7 +191,8 @@ class PoolNumbers(Protocol):
     """What is shown of a pool; `pool.dispatch.Pool` is one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of a balancer with ``balancer://``; else the backend's label."""
 
     @property
     def balanced(self) -> bool:

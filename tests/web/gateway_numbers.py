@@ -26,8 +26,8 @@ HOSTILE = "\"'><script>alert(1)</script>&amp;\n# HELP \\ \u202e\x1b\udcff"
 @dataclass
 class Backend:
     label: str = "scgi://127.0.0.1:4000"
-    state: str = "up"
-    words: str = "Init Ok "
+    state_name: str = "up"
+    status_words: str = "Init Ok "
     limit: int | None = None
     in_flight: int = 0
     elected: int = 0
@@ -38,7 +38,7 @@ class Backend:
 
 @dataclass
 class Pool:
-    name: str = "app"
+    name: str = "balancer://app"
     backends: Sequence[Backend] = ()
     balanced: bool = True
     waiting: int = 0
@@ -66,7 +66,7 @@ def everything(text: str = "app") -> GatewayNumbers:
     first.statistics.record(NOW - 5, 0.001, 0.05, 0.1)
     second = Backend(f"scgi://{text}:4001", "down", "Init Err ", bytes_received=5000)
     second.statistics.record_error(NOW - 5, "backend.connect")
-    pool = Pool(text, [first, second], waiting=3)
+    pool = Pool(f"balancer://{text}", [first, second], waiting=3)
     pool.statistics.queue.record(0.25)
     pool.statistics.retries = 4
     served = mount(text, f"/{text}/", 20)

@@ -68,7 +68,7 @@ def test_buckets_are_cumulative() -> None:
 
 def test_a_pool() -> None:
     made = everything()
-    alone, app = ("scgi://[::1]:4000",), ("app",)
+    alone, app = ("scgi://[::1]:4000",), ("balancer://app",)
     assert samples(made, "queued_requests") == {alone: 0, app: 3}
     assert samples(made, "retries_total") == {alone: 0, app: 4}
     assert samples(made, "queue_duration_seconds_count") == {alone: 0, app: 1}
@@ -77,10 +77,11 @@ def test_a_pool() -> None:
 
 def test_a_backend() -> None:
     made = everything()
-    first, second = ("app", "scgi://app:4000"), ("app", "scgi://app:4001")
+    balancer = "balancer://app"
+    first, second = (balancer, "scgi://app:4000"), (balancer, "scgi://app:4001")
 
     def told(name: str) -> Mapping[tuple[str, ...], float]:
-        return {key: value for key, value in samples(made, name).items() if key[0] == "app"}
+        return {key: value for key, value in samples(made, name).items() if key[0] == balancer}
 
     assert told("backend_up") == {first: 1, second: 0}
     assert told("backend_state") == {

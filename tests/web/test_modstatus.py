@@ -80,7 +80,7 @@ def values(made: Any, host: str = "a") -> dict[str, str]:
 
 
 def test_names_and_order_are_apaches() -> None:
-    balancer = Pool("c", [Backend("scgi://127.0.0.1:4999")])
+    balancer = Pool("balancer://c", [Backend("scgi://127.0.0.1:4999")])
     text = machine_readable(numbers(mounts=[mount(requests=1)], pools=[balancer]), "127.0.0.1")
     assert text.startswith("127.0.0.1\n")
     assert names(text) == [name for name in names(APACHE) if name not in NOT_OURS]

@@ -88,7 +88,7 @@ def test_backends() -> None:
     assert (alone["Backend"], alone["Balancer"]) == ("scgi://[::1]:4000", "")
     assert up == {
         "Backend": "scgi://app:4000",
-        "Balancer": "app",
+        "Balancer": "balancer://app",
         "State": "up",
         "In flight": "2 of 8",
         "Chosen": "12",
@@ -129,7 +129,7 @@ def test_hostile_names_are_text() -> None:
     _, served = rows(root, "Mounts")
     assert (served["Mount"], served["Server"]) == (shown(f"/{HOSTILE}/"), shown(HOSTILE))
     _, up, _ = rows(root, "Backends")
-    assert up["Balancer"] == shown(HOSTILE)
+    assert up["Balancer"] == "balancer://" + shown(HOSTILE)
     assert list(root.iter("script")) == []
 
 
@@ -140,7 +140,7 @@ def test_the_busiest_of_many() -> None:
         for _ in range(number + 1):
             mounts[number].record(NOW, 0.1, b"GET", 200, 0, 0)
     backends = [Backend(f"scgi://{number}:1", elected=number) for number in range(150)]
-    root = document(answer(numbers(mounts=mounts, pools=[Pool("b", backends)])))
+    root = document(answer(numbers(mounts=mounts, pools=[Pool("balancer://b", backends)])))
     shown_mounts = [row["Mount"] for row in rows(root, "Mounts")]
     assert len(shown_mounts) == 100
     assert shown_mounts[0] == "/0/"

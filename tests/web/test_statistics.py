@@ -69,6 +69,6 @@ def test_uptime(now: float, uptime: int) -> None:
 def test_every_backend_with_its_pool() -> None:
     assert [(pool.name, backend.label) for pool, backend in everything().backends()] == [
         ("scgi://[::1]:4000", "scgi://[::1]:4000"),
-        ("app", "scgi://app:4000"),
-        ("app", "scgi://app:4001"),
+        ("balancer://app", "scgi://app:4000"),
+        ("balancer://app", "scgi://app:4001"),
     ]
