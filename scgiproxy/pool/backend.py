@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
@@ -13,6 +14,7 @@ from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address
 from scgiproxy.pool.ejection import ErrorRate
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.health import ProbeResult
 
 
 class Condition(Enum):
@@ -51,6 +53,9 @@ class Backend:
     What may change while it runs, each by assignment: the flags `disabled`, `stopped`, `draining`,
     `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict), `route`,
     `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
+
+    `last_probe` is how the last probe went, None if there was none. `on_unreachable` is called with
+    the member when it is in error since there was no connection to it.
 
     Counters: `in_flight` (requests that hold a connection or are getting one), `elected` (times
     it was chosen), `errors` (faults), `bytes_sent`, `bytes_received`. For the balancing method:
@@ -99,6 +104,8 @@ class Backend:
         self.down_until = 0.0
         self.up_since = 0.0
         self.last_fault: BackendError | None = None
+        self.last_probe: ProbeResult | None = None
+        self.on_unreachable: Callable[[Backend], object] | None = None
         self._rate = None if settings.eject_rate is None else ErrorRate(settings.eject_rate)
         self._clock = clock
         self._life = _life(self)
@@ -189,6 +196,11 @@ class Backend:
         if self.condition is not _UP:
             self._life.recovered()
 
+    def proved(self) -> None:
+        """A health check has had a good answer: it is up."""
+        if self.condition is not _UP:
+            self._life.proved(self._clock.seconds())
+
     def due(self) -> None:
         """It can be reached again: the next request may find out before the retry time."""
         if self.condition is _DOWN:
@@ -211,6 +223,8 @@ class _Life(Protocol):
 
     def answered(self, now: float) -> None: ...
 
+    def proved(self, now: float) -> None: ...
+
     def unproved(self) -> None: ...
 
     def recovered(self) -> None: ...
@@ -226,7 +240,7 @@ _recovering = _builder.state("recovering")
 @_up.upon(_Life.failed).to(_down)
 def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
     backend.down_since = now
-    _leave_alone(backend, now)
+    _leave_alone(backend, fault, now)
     _log.warn(
         "{log_key}: {label} of balancer://{balancer} is in error, and tried again after"
         " {retry:g} s: {fault}",
@@ -242,7 +256,7 @@ def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -
 @_probation.upon(_Life.failed).to(_down)
 @_recovering.upon(_Life.failed).to(_down)
 def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
-    _leave_alone(backend, now)
+    _leave_alone(backend, fault, now)
     _log.debug(
         "{log_key}: {label} of balancer://{balancer} is still in error: {fault}",
         log_key=fault.log_key,
@@ -252,9 +266,11 @@ def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) 
     )
 
 
-def _leave_alone(backend: Backend, now: float) -> None:
+def _leave_alone(backend: Backend, fault: BackendError, now: float) -> None:
     backend.condition = _DOWN
     backend.down_until = now + backend.settings.retry
+    if fault.unreachable and backend.on_unreachable is not None:
+        backend.on_unreachable(backend)
 
 
 @_down.upon(_Life.probed).to(_probation)
@@ -269,6 +285,9 @@ def _leave_to_next(_: _Life, backend: Backend) -> None:
 
 @_probation.upon(_Life.answered).to(_up)
 @_recovering.upon(_Life.answered).to(_up)
+@_down.upon(_Life.proved).to(_up)
+@_probation.upon(_Life.proved).to(_up)
+@_recovering.upon(_Life.proved).to(_up)
 def _use(_: _Life, backend: Backend, now: float) -> None:
     backend.condition = _UP
     backend.up_since = now

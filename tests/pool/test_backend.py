@@ -164,6 +164,38 @@ def test_recovery_by_force_during_a_probe(clock: Clock) -> None:
     assert one.condition is Condition.UP
 
 
+@pytest.mark.parametrize("state", ["down", "probation", "recovering", "up"])
+def test_a_good_check_brings_it_back(clock: Clock, told: list[str], state: str) -> None:
+    """From every state, and the fault of a request that is still going on counts again."""
+    one = backend(clock, retry=10.0)
+    if state != "up":
+        request(one, ConnectFailed("x"))
+        clock.advance(10)
+    if state == "probation":
+        one.take()
+    if state == "recovering":
+        one.recover()
+    told.clear()
+    one.proved()
+    assert one.condition is Condition.UP
+    assert len(told) == (state != "up")
+    request(one, ConnectFailed("x"))
+    assert one.condition is Condition.DOWN
+
+
+def test_who_cannot_be_reached_is_told(clock: Clock) -> None:
+    """Each time it is in error for that, and for nothing else."""
+    one = backend(clock, retry=10.0)
+    lost: list[Backend] = []
+    one.on_unreachable = lost.append
+    request(one, BackendBusy("x"))
+    request(one, BadResponse("x"))
+    assert lost == []
+    clock.advance(10)
+    request(one, ConnectFailed("x"))
+    assert lost == [one]
+
+
 def test_retry_zero_is_at_once(clock: Clock) -> None:
     one = backend(clock, retry=0.0)
     request(one, ConnectFailed("x"))
