@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 from scgiproxy.config.directives import SERVER_RULES
+from scgiproxy.config.health import with_health_check
 from scgiproxy.config.merge import AUTH_PARTS, merge_values
 from scgiproxy.config.model import (
     Balancer,
@@ -190,7 +191,12 @@ class _Host:
                 if _covers(backend, url):
                     given.used = True
                     layers.append(given)
-        return BackendSettings(**_combined(layers))
+        return BackendSettings(
+            **with_health_check(
+                _combined(layers),
+                lambda message: self._draft.problems.warn(own.position, message),
+            )
+        )
 
     # Balancers
 

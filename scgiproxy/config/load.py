@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scgiproxy.config.assembly import Check, assemble
 from scgiproxy.config.directives import DIRECTIVES, is_served
-from scgiproxy.config.lexer import quote_word
+from scgiproxy.config.lexer import Word, quote_word
 from scgiproxy.config.model import Config, Position
 from scgiproxy.config.problems import Problems, nearest, suggest
 from scgiproxy.config.scopes import ConfigurationDraft, HostDraft, Place
@@ -156,7 +156,7 @@ class _Loading:
             raise ValueError(
                 f"not allowed in {place.context.describe()}; expected in {row.contexts.describe()}"
             )
-        words = node.words()
+        words = [Word(node.arguments)] if row.raw and node.arguments else node.words()
         if any(not word.closed for word in words):
             place.warn(f"{row.shown}: the closing quote is missing")
         row.check_count(len(words))

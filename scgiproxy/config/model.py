@@ -121,3 +121,5 @@ class Config:
     log_positions: Mapping[str, Position] = field(default_factory=dict)
     """Where each log file is named first, by its path."""
     notes: tuple[Problem, ...] = ()
+    probes_at_once: int = 16
+    """Of all members together; 0 is one."""

@@ -80,7 +80,6 @@ _PREFIXES = {
     "ProxyExpress": "mod_proxy_express",
     "ProxyFCGI": "mod_proxy_fcgi",
     "ProxyFtp": "mod_proxy_ftp",
-    "ProxyHC": "mod_proxy_hcheck",
     "ProxyHTML": "mod_proxy_html",
     "ProxyWebsocket": "mod_proxy_wstunnel",
     "QS_": "mod_qos",

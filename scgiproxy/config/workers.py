@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, parse_integer
+from scgiproxy.config.health import READERS
 from scgiproxy.config.problems import suggest
 from scgiproxy.config.scopes import Place
 
@@ -124,7 +125,6 @@ def _worker(
 
 _TIME = "TIME"
 _NO_POOL = "no connection is kept: SCGI has one request for each"
-_NO_CHECKS = "backends are not probed; a member in error is tried again after retry"
 _NOT_SCGI = "it belongs to another protocol"
 
 
@@ -210,6 +210,56 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
             _field("route", _parse_route),
             for_members=True,
         ),
+        _worker(
+            "hcmethod",
+            "NAME",
+            "How the member is checked: NONE, TCP (by connecting), or by an OPTIONS, HEAD or GET; with"
+            " 11 after the name the request is one of HTTP/1.1, else of HTTP/1.0.",
+            READERS["hcmethod"],
+            for_members=True,
+        ),
+        _worker(
+            "hcinterval",
+            _TIME,
+            "How long after a check the next one begins; a plain number is seconds. Without it 30 s.",
+            READERS["hcinterval"],
+            for_members=True,
+        ),
+        _worker(
+            "hcpasses",
+            "NUMBER",
+            "How many good checks in a row bring the member back.",
+            READERS["hcpasses"],
+            for_members=True,
+        ),
+        _worker(
+            "hcfails",
+            "NUMBER",
+            "How many failed checks in a row put the member out of use.",
+            READERS["hcfails"],
+            for_members=True,
+        ),
+        _worker(
+            "hcuri",
+            "PATH",
+            "What is asked for, after the path of the member's URL.",
+            READERS["hcuri"],
+            for_members=True,
+        ),
+        _worker(
+            "hcexpr",
+            "NAME",
+            "The ProxyHCExpr that holds for a good answer. Without it the status is 200 to 399.",
+            READERS["hcexpr"],
+            for_members=True,
+        ),
+        _worker(
+            "hctemplate",
+            "NAME",
+            "The ProxyHCTemplate whose parameters are taken; those after it change them.",
+            READERS["hctemplate"],
+            for_members=True,
+        ),
         _worker("flushpackets", "On|Off|Auto", "Everything is flushed at once.", _read_flush),
         _worker("disablereuse", "On|Off", "No connection is reused.", _checked(parse_flag)),
         _worker("enablereuse", "On|Off", "No connection is reused.", _read_enable_reuse),
@@ -230,13 +280,6 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
                 ("upgrade", "PROTOCOL", str, _NOT_SCGI),
                 ("secret", "TEXT", str, _NOT_SCGI),
                 ("mapping", "encoded|servlet", str, "paths are mapped decoded and normalised"),
-                ("hcmethod", "NAME", str, _NO_CHECKS),
-                ("hcpasses", "NUMBER", parse_integer, _NO_CHECKS),
-                ("hcfails", "NUMBER", parse_integer, _NO_CHECKS),
-                ("hcinterval", _TIME, _seconds, _NO_CHECKS),
-                ("hcuri", "PATH", str, _NO_CHECKS),
-                ("hcexpr", "NAME", str, _NO_CHECKS),
-                ("hctemplate", "NAME", str, _NO_CHECKS),
             )
         ),
     ]

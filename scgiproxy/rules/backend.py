@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scgiproxy.rules.health import HealthCheck
+
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
@@ -52,3 +54,5 @@ class BackendSettings:
     """Connections that are kept ready."""
     eject_rate: float | None = None
     """`ejectrate`: the share of faulty exchanges (0 to 1) that puts a member in error."""
+    health: HealthCheck | None = None
+    """How a member is checked, if it is."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scgiproxy.config.health import READERS
 from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS
 from scgiproxy.rules.backend import BackendSettings
 from tests.config.loading import errors_of, load, notes_of
@@ -40,9 +41,6 @@ INERT_VALUES = {
     "flushwait": ("10", "x"),
     "ping": ("5", "x"),
     "redirect": ("r2", "x" * 64),
-    "hcpasses": ("1", "x"),
-    "hcfails": ("1", "x"),
-    "hcinterval": ("30", "x"),
 }
 
 
@@ -54,7 +52,7 @@ def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
 
 def test_every_parameter_is_tested() -> None:
     inert = {name for name, parameter in WORKER_PARAMETERS.items() if parameter.inert}
-    assert set(WORKER_PARAMETERS) == set(WORKER_EXAMPLES) | inert
+    assert set(WORKER_PARAMETERS) == set(WORKER_EXAMPLES) | inert | set(READERS)
     assert set(INERT_VALUES) <= inert
 
 
