@@ -133,10 +133,10 @@ def _summary(
     yield "Started", moment(numbers.started)
     yield "Uptime", in_words(numbers.uptime)
     yield "Requests", _count(sum(mount.requests for mount in numbers.mounts))
-    yield "Requests a second", f"{whole.rate(_MINUTE):.3g}"
+    yield "Requests a second", _rate(whole.rate(_MINUTE))
     yield "Requests in progress", _count(numbers.connections_in(*BUSY))
     yield (
-        "Half, 90 %, 99 % took at most",
+        "p50 · p90 · p99",
         " · ".join(_time(recent.percentile(percent)) for percent in (50, 90, 99)),
     )
     yield "Errors in the last minute", _errors(whole.failures(_MINUTE))
@@ -161,7 +161,7 @@ def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:
         _errors(counts.get("5xx", 0)),
         _count(mount.aborted),
         _count(mount.in_flight),
-        f"{lately.rate(_MINUTE):.3g}",
+        _rate(lately.rate(_MINUTE)),
         *_percentiles(mount, now),
         _size(mount.bytes_received),
         _size(mount.bytes_sent),
@@ -215,6 +215,10 @@ def _busiest(rows: Sequence[T], requests: Callable[[T], int]) -> tuple[Sequence[
 
 def _count(number: int) -> str:
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _rate(a_second: float) -> str:
+    return f"{a_second:.3g}" if a_second < 100 else _count(round(a_second))
 
 
 def _errors(number: int) -> Flattenable:

@@ -40,7 +40,7 @@ def test_the_summary() -> None:
         "Requests": "21",
         "Requests a second": "0.35",
         "Requests in progress": "6",
-        "Half, 90 %, 99 % took at most": "99 ms · 99 ms · 2.7 s",
+        "p50 · p90 · p99": "99 ms · 99 ms · 2.7 s",
         "Errors in the last minute": "1",
         "Received": "200 B",
         "Sent": "19.5 KiB",
@@ -101,6 +101,17 @@ def test_backends() -> None:
         "Two minutes": "",
     }
     assert (down["State"], down["Errors"], down["p50"]) == ("down", "1", NOTHING)
+
+
+def test_many_requests_a_second() -> None:
+    """Whole numbers, in groups of three, and no exponent."""
+    served = mount()
+    for _ in range(90_000):
+        served.record(NOW - 2, 0.001, b"GET", 200, 0, 0)
+    root = document(answer(numbers(mounts=[served])))
+    found = summary(root)
+    assert found["Requests a second"] == "1\N{NARROW NO-BREAK SPACE}500"
+    assert found["Requests"] == "90\N{NARROW NO-BREAK SPACE}000"
 
 
 def test_the_chart_shows_when() -> None:
