@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 
 from scgiproxy.log.events import gateway_events
@@ -20,6 +18,7 @@ from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.stub_resolver import StubResolver
 from scgiproxy.rules.discovery import discovery_settings, name_server
 from tests.e2e.dnsmasq import Dnsmasq
+from tests.e2e.in_process import pause, until
 
 pytestmark = pytest.mark.e2e
 
@@ -90,18 +89,6 @@ def watch(dnsmasq: Dnsmasq) -> Iterator[Callable[..., Watched]]:
     yield start
     for watched in started:
         watched.stop()
-
-
-async def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        await pause(0.01)
-    pytest.fail(f"not within ten seconds; there is {what()}")
-
-
-def pause(seconds: float) -> Any:
-    return deferLater(reactor, seconds)
 
 
 async def becomes(watched: Watched, *texts: str) -> None:
