@@ -15,7 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.errors import (
+    BackendBusy,
     BackendError,
+    ClientGone,
     ConnectFailed,
     FailedStatus,
     NameNotFound,
@@ -56,6 +58,8 @@ _CONNECTED: Final = Stage.CONNECTED
 _ENDED: Final = Stage.ENDED
 _NOT_BLOCKED: Final = Blocked.NONE
 
+_NO_VERDICT: Final = ClientGone("how it would have ended is not known")
+
 
 class Route:
     """What the attempts to reach one backend need, worked out beforehand."""
@@ -90,6 +94,9 @@ class Dispatch:
 
     `backend` is the one that is being dialled or is connected, None while there is none. While
     there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
+    `tried` are the members that have been given up, `busy` those of them whose listen queue was
+    full, `reasons` why, and `repeats` how often `retry` was granted. `kind` and `number` say for
+    whom it waits in the queue, and since when.
     """
 
     __slots__ = (
@@ -98,20 +105,30 @@ class Dispatch:
         "_call",
         "_dialling",
         "_index",
+        "_judged",
+        "_patient",
         "_pool",
         "_probing",
-        "_repeats",
         "_route",
         "backend",
         "blocked",
+        "busy",
         "deadline",
         "gives_up",
+        "kind",
+        "number",
         "queued_at",
         "reasons",
+        "repeats",
         "session",
         "stage",
         "tried",
     )
+
+    # Set when it is put into the queue.
+    kind: tuple[object, ...]
+    number: int
+    queued_at: float
 
     _log = Logger()
 
@@ -119,8 +136,9 @@ class Dispatch:
         self._pool = pool
         self._call = call
         self.session = session
-        self._begun_at = 0.0
-        self._repeats = 0
+        self._begun_at = inf
+        self._judged = False
+        self._patient = False
         self._route: Route | None = None
         self._dialling: Dialling | None = None
         self._addresses: tuple[SocketAddress, ...] = ()
@@ -130,8 +148,9 @@ class Dispatch:
         self.blocked = _NOT_BLOCKED
         self.deadline = inf
         self.gives_up = inf
-        self.queued_at = 0.0
         self.stage = _CHOOSING
+        self.repeats = 0
+        self.busy: tuple[Backend, ...] = ()
         self.tried: tuple[Backend, ...] = ()
         self.reasons: tuple[Exception, ...] = ()
 
@@ -157,7 +176,7 @@ class Dispatch:
         elif stage is _DIALLING and self._dialling is not None:
             self._dialling.stopConnecting()
             self._dialling = None
-        self._end(None, 0, 0)
+        self._end(_NO_VERDICT, 0, 0)
 
     def release(
         self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
@@ -181,15 +200,20 @@ class Dispatch:
         if self.stage is not _CONNECTED or backend is None:
             return
         pool = self._pool
-        if pool.times is not None:
-            now = pool.clock.seconds()
-            pool.times.observe(backend, now - self._begun_at, now)
-        if status in pool.settings.fail_on_status:
-            self._probing = False
+        failed = status in pool.settings.fail_on_status
+        proved = self._probing and not failed
+        self._probing = False
+        if failed:
+            self._judged = True
             backend.fail(FailedStatus(f"{backend.label} answered with status {status}"))
-        elif self._probing:
-            self._probing = False
+        elif proved:
             backend.answered()
+        times = pool.times
+        # Without a beginning the balancing method was another one then.
+        if times is not None and self._begun_at != inf:
+            now = pool.clock.seconds()
+            (times.failed if failed else times.observe)(backend, now - self._begun_at, now)
+        if proved:
             pool.drain()
 
     def retry(self, fault: BackendError, *, sent: int = 0, received: int = 0) -> bool:
@@ -202,10 +226,11 @@ class Dispatch:
         """
         backend = self.backend
         pool = self._pool
-        if self.stage is not _CONNECTED or backend is None or not pool.may_repeat(self):
+        if self.stage is not _CONNECTED or backend is None or not pool.may_repeat(self, fault):
             return False
-        self._repeats += 1
-        self.reasons += (fault,)
+        self.repeats += 1
+        # Unlike those of a failed connection these do not say whose they are.
+        self.reasons += (type(fault)(f"{backend.label}: {fault}"),)
         backend.bytes_sent += sent
         backend.bytes_received += received
         self._attempt_failed(fault)
@@ -248,6 +273,16 @@ class Dispatch:
         self._pool.dialer.wheel.watch(self)
         route.addresses.wait(self)
 
+    def come_back(self) -> bool:
+        """Take those that were only busy for untried, now that there is nobody else; False if
+        there are none. Then it waits for a place in their listen queues."""
+        busy, self.busy = self.busy, ()
+        if not busy:
+            return False
+        self._patient = True
+        self.tried = tuple(backend for backend in self.tried if backend not in busy)
+        return True
+
     def fail(self, error: BackendError) -> None:
         """There will be no connection."""
         self._over()
@@ -266,7 +301,8 @@ class Dispatch:
             route.timeout,
             keepalive=route.keepalive,
             # Rather another member now than this one later.
-            wait_for_backlog=not (route.on_unix and self._pool.may_go_elsewhere(self)),
+            wait_for_backlog=self._patient
+            or not (route.on_unix and self._pool.may_go_elsewhere(self)),
         )
         if self.stage is _DIALLING:
             self._dialling = dialling
@@ -341,10 +377,12 @@ class Dispatch:
         self.stage = _CHOOSING
         self.backend = None
         self.tried += (backend,)
+        if isinstance(error, BackendBusy) and not self._patient:
+            self.busy += (backend,)
         self._give_back(backend, error)
         self._pool.attempt_failed(self)
 
-    def _end(self, fault: BackendError | None, sent: int, received: int) -> None:
+    def _end(self, fault: Exception | None, sent: int, received: int) -> None:
         """Give back what is held."""
         self._over()
         backend, self.backend = self.backend, None
@@ -355,16 +393,23 @@ class Dispatch:
             self._pool.drain()
 
     def _over(self) -> None:
+        if self.repeats and self.stage is not _ENDED:
+            self._pool.budget.give_back(self.repeats)
         self.stage = _ENDED
-        while self._repeats:
-            self._repeats -= 1
-            self._pool.budget.give_back()
 
-    def _give_back(self, backend: Backend, fault: BackendError | None) -> None:
+    def _give_back(self, backend: Backend, fault: Exception | None) -> None:
         pool = self._pool
-        if fault is not None and fault.too_slow and not pool.settings.fail_on_timeout:
-            fault = None
+        if self._judged:
+            # By its status, which counts once.
+            self._judged = False
+            backend.give_back(_NO_VERDICT, self._probing)
+            return
+        counts = False
+        if isinstance(fault, BackendError):
+            counts = fault.counts
+            if fault.too_slow and not pool.settings.fail_on_timeout:
+                fault = _NO_VERDICT
         backend.give_back(fault, self._probing)
-        if fault is not None and fault.counts and pool.times is not None:
+        if counts and pool.times is not None and self._begun_at != inf:
             now = pool.clock.seconds()
             pool.times.failed(backend, now - self._begun_at, now)

@@ -62,10 +62,11 @@ class Pool:
         self.routes: dict[Backend, Route] = {}
         self.backends: tuple[Backend, ...] = ()
         self._selection = Selection(backends, method or ByRequests(), self.settings)
-        # Ordered, not a plain dict: taking from the front of that gets slow.
-        self._queue: OrderedDict[Dispatch, None] = OrderedDict()
-        # How many of them do not wait for just any member.
-        self._queued_apart = 0
+        # Those who wait, by the kind of members they wait for: those who have been elsewhere, or
+        # have a member of their own, do not wait for the same as the others. Each kind is ordered,
+        # and no plain dict: taking from the front of that gets slow.
+        self._queues: dict[tuple[object, ...], OrderedDict[Dispatch, None]] = {}
+        self._number = 0
         self._draining = False
         self._drain_again = False
         self.set_method(self._selection.method)
@@ -87,9 +88,12 @@ class Pool:
                     balancer=self._balancer,
                 )
         self.backends = tuple(backends)
-        most = self.settings.max_attempts
-        self._attempts = len(self.backends) if most is None else 1 + most
         self._selection.change(backends)
+        # Who waits for whom may be another matter now.
+        waiting = sorted(self._waiting(), key=_number)
+        self._queues.clear()
+        for dispatch in waiting:
+            self._put_into_queue(dispatch)
         self.drain()
 
     def set_settings(self, settings: BalancerSettings) -> None:
@@ -104,7 +108,12 @@ class Pool:
 
     def __repr__(self) -> str:
         members = ", ".join(map(repr, self.backends))
-        return f"<Pool {self.name}: {members}; {len(self._queue)} waiting>"
+        return f"<Pool {self.name}: {members}; {self.queued} waiting>"
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a connection to be free, or for a member that can be used."""
+        return sum(map(len, self._queues.values()))
 
     def dispatch(self, call: ICall) -> Dispatch:
         """Find a connection for `call`.
@@ -127,7 +136,7 @@ class Pool:
         if single is not None and not (single.disabled or single.stopped or single.full()):
             # A queue here would mean that there is no free place.
             dispatch.begin(self.routes[single])
-        elif self._queue and not self._has_free():
+        elif self._queues and not self._has_free():
             self._enqueue(dispatch, Blocked.FULL, self.clock.seconds())
         else:
             self.offer(dispatch)
@@ -145,8 +154,11 @@ class Pool:
             return True
         if choice is Blocked.NONE:
             since = dispatch.queued_at if dispatch.stage is Stage.QUEUED else now
-            if now >= since + self.settings.wait or len(dispatch.tried) == len(self.backends):
+            tried = dispatch.tried
+            if now >= since + self.settings.wait or all(one in tried for one in self.backends):
                 self.leave(dispatch)
+                if dispatch.come_back():
+                    return self.offer(dispatch)
                 dispatch.fail(self._unavailable(dispatch, now))
                 return True
         self._enqueue(dispatch, choice, now)
@@ -154,7 +166,10 @@ class Pool:
 
     def attempt_failed(self, dispatch: Dispatch) -> None:
         """A backend was tried in vain; its place is free again."""
-        if len(dispatch.tried) < self._attempts:
+        tried = dispatch.tried
+        # Without this, members that all have failed would be brought back, for nobody.
+        left = self._may_try_more(len(tried)) and any(one not in tried for one in self.backends)
+        if left or dispatch.come_back():
             self.offer(dispatch)
         else:
             dispatch.fail(self._unavailable(dispatch, self.clock.seconds()))
@@ -164,8 +179,10 @@ class Pool:
         """Wait no longer."""
         if dispatch.stage is Stage.QUEUED:
             dispatch.stage = Stage.CHOOSING
-            del self._queue[dispatch]
-            self._queued_apart -= self._waits_apart(dispatch)
+            queue = self._queues[dispatch.kind]
+            del queue[dispatch]
+            if not queue:
+                del self._queues[dispatch.kind]
             self.dialer.wheel.forget(dispatch)
 
     def waited(self, dispatch: Dispatch) -> None:
@@ -179,7 +196,7 @@ class Pool:
 
     def drain(self) -> None:
         """Something has changed for the better: serve who can be served, first come first."""
-        if not self._queue:
+        if not self._queues:
             return
         # Those who are served may end at once and come back here: one loop does it all.
         self._drain_again = True
@@ -195,49 +212,70 @@ class Pool:
 
     def may_go_elsewhere(self, dispatch: Dispatch) -> bool:
         """Whether another member is left, should the one at hand not do."""
-        if self._balancer is None or len(dispatch.tried) + 1 >= self._attempts:
+        if self._balancer is None or not self._may_try_more(len(dispatch.tried) + 1):
             return False
         assert dispatch.backend is not None  # asked while there is one
         tried = (*dispatch.tried, dispatch.backend)
         return self._selection.has_other(self.clock.seconds(), tried, dispatch.session)
 
-    def may_repeat(self, dispatch: Dispatch) -> bool:
-        """Whether what was sent to one member may be sent to another; counts it then."""
-        if not self.may_go_elsewhere(dispatch):
+    def may_repeat(self, dispatch: Dispatch, fault: BackendError) -> bool:
+        """Whether what was sent to one member, which has failed with `fault`, may be sent to
+        another; counts it then."""
+        failing = dispatch.backend
+        if self._balancer is None or failing is None:
+            return False
+        tried = (*dispatch.tried, failing)
+        if not self._may_try_more(len(tried)):
+            return False
+        now = self.clock.seconds()
+        selection, session = self._selection, dispatch.session
+        if (
+            not selection.has_other(now, tried, session)
+            and not dispatch.busy
+            and not (fault.counts and selection.would_recover(failing, now, tried, session))
+        ):
             return False
         in_flight = sum(backend.in_flight for backend in self.backends)
-        return self.budget.take(self.clock.seconds(), in_flight)
+        return self.budget.take(now, in_flight)
 
     # ------------------------------------------------------------------------------------------
 
     def _has_free(self) -> bool:
         return any(not backend.full() for backend in self.backends)
 
-    def _waits_apart(self, dispatch: Dispatch) -> bool:
-        """Whether it waits for other members than the first in the queue does."""
-        return bool(dispatch.tried) or dispatch.session is not None
+    def _may_try_more(self, tried: int) -> bool:
+        """Whether `maxattempts` allows one more than these."""
+        most = self.settings.max_attempts
+        return most is None or tried <= most
+
+    def _waiting(self) -> list[Dispatch]:
+        return [dispatch for queue in self._queues.values() for dispatch in queue]
 
     def _serve_queue(self) -> None:
-        while self._queue and not self._queued_apart:
-            if not self.offer(next(iter(self._queue))):
-                return
-        # What the first waits for need not be what those wait for who have been elsewhere, or have
-        # a member of their own; but those who have the same in common wait for the same.
         in_vain: set[tuple[object, ...]] = set()
-        for dispatch in list(self._queue):
-            route = b"" if dispatch.session is None else dispatch.session.route
-            kind = (route, *dispatch.tried)
-            if dispatch.stage is not Stage.QUEUED or kind in in_vain:
-                continue
-            if not self.offer(dispatch):
-                in_vain.add(kind)
+        while True:
+            firsts = [
+                next(iter(queue)) for kind, queue in self._queues.items() if kind not in in_vain
+            ]
+            if not firsts:
+                return
+            first = min(firsts, key=_number)
+            if not self.offer(first):
+                in_vain.add(first.kind)
+
+    def _put_into_queue(self, dispatch: Dispatch) -> None:
+        session = dispatch.session
+        own = session is not None and session.route in self._selection.routes
+        dispatch.kind = (session.route if session is not None and own else b"", *dispatch.tried)
+        self._queues.setdefault(dispatch.kind, OrderedDict())[dispatch] = None
 
     def _enqueue(self, dispatch: Dispatch, blocked: Blocked, now: float) -> None:
         if dispatch.stage is not Stage.QUEUED:
             dispatch.stage = Stage.QUEUED
             dispatch.queued_at = now
-            self._queue[dispatch] = None
-            self._queued_apart += self._waits_apart(dispatch)
+            self._number += 1
+            dispatch.number = self._number
+            self._put_into_queue(dispatch)
         dispatch.blocked = blocked
         patience = self.settings.wait
         if blocked is Blocked.FULL:
@@ -256,7 +294,8 @@ class Pool:
         )
         if not dispatch.reasons:
             return error
-        return Unavailable(str(error), (*dispatch.reasons, error))
+        reasons = (*dispatch.reasons, error)
+        return Unavailable("; ".join(map(str, reasons)), reasons)
 
     def _unavailable(self, dispatch: Dispatch, now: float) -> Unavailable:
         reasons = dispatch.reasons
@@ -266,3 +305,8 @@ class Pool:
             return Unavailable(f"{self.name}: {told}", reasons)
         told = told or self._selection.explain(now, dispatch.session)
         return Unavailable(f"no member of {self.name} could be used: {told}", reasons)
+
+
+def _number(dispatch: Dispatch) -> int:
+    """Its place in the queue."""
+    return dispatch.number

@@ -64,6 +64,9 @@ class Selection:
         self._for_sessions = sorted(members, key=lambda member: member.standby)
         self.routes = frozenset(member.route for member in members if member.route)
         self._slow = [member for member in members if member.settings.slow_start]
+        for member in members:
+            if not member.settings.slow_start:
+                member.factor = member.full_factor
 
     def choose(
         self,
@@ -104,6 +107,20 @@ class Selection:
             return True
         return not self._bound(session) and bool(self._competing(now, tried))
 
+    def would_recover(
+        self, failing: Backend, now: float, tried: Collection[Backend], session: Session | None
+    ) -> bool:
+        """Whether all members are tried again once `failing`, which is in use, has failed too, and
+        one of them is not one of `tried` (``forcerecovery``)."""
+        if not self.settings.force_recovery or self._bound(session):
+            return False
+        if failing.ignore_errors or failing.settings.eject_rate is not None:
+            return False  # it may well stay in use
+        others = [one for one in self.members if one is not failing and self._enabled(one)]
+        return not any(one.usable(now) for one in others) and any(
+            one not in tried and not one.draining and not one.check_failed for one in others
+        )
+
     def patience(
         self, now: float, tried: Collection[Backend], session: Session | None = None
     ) -> float:
@@ -126,7 +143,8 @@ class Selection:
                 for member in self.members
                 if member.condition is Condition.DOWN
                 and member.down_until > now
-                and not (member.disabled or member.stopped or member.check_failed)
+                and self._enabled(member)
+                and not member.check_failed
                 and member not in tried
             ),
             default=inf,
@@ -185,10 +203,14 @@ class Selection:
             if not member.draining and member.usable(now) and member not in tried
         ]
 
+    @staticmethod
+    def _enabled(member: Backend) -> bool:
+        return not (member.disabled or member.stopped)
+
     def _recover(self, now: float) -> None:
         enabled = False
         for member in self.members:
-            if not (member.disabled or member.stopped):
+            if self._enabled(member):
                 if member.usable(now):
                     return
                 enabled = True

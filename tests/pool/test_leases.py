@@ -131,7 +131,7 @@ class Leases(RuleBasedStateMachine):
     def nobody_waits_for_a_place_that_is_free(self) -> None:
         now = self.scene.clock.seconds()
         queued = [call for call in self.calls if call.dispatch.stage is Stage.QUEUED]
-        assert len(queued) == len(self.scene.pool._queue)
+        assert len(queued) == self.scene.pool.queued
         for call in queued:
             open_to_it = [
                 backend
@@ -154,7 +154,7 @@ class Leases(RuleBasedStateMachine):
         for call in self.calls:
             call.dispatch.cancel()
         assert self.scene.in_flight() == [0] * len(self.scene.backends)
-        assert len(self.scene.pool._queue) == 0
+        assert self.scene.pool.queued == 0
         assert len(self.scene.dialer.wheel) == 0
         assert self.scene.dialer.open() == []
         assert self.scene.clock.getDelayedCalls() == []
