@@ -8,6 +8,9 @@ again (internal redirect). It ends in exactly one way, and then holds neither ba
 - it was handed over (file, redirect, error page);
 - it failed: an error page before the first byte to the client, an abort after it;
 - the client left.
+
+A member of a balancer that goes without a byte of an answer need not be the end: see
+`web.repetition`. The request and what of its body is held then go to the next member.
 """
 
 from __future__ import annotations
@@ -42,14 +45,15 @@ from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.web.redirect import redirect_internally
 from scgiproxy.web.refusal import answer_status
+from scgiproxy.web.repetition import IDEMPOTENT, may_be_repeated, tell_repeated
 from scgiproxy.web.sendfile import answer_with_file
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
+from scgiproxy.wire.replay import repeatable
 
 if TYPE_CHECKING:
-    from twisted.web.iweb import IBodyProducer
-
     from scgiproxy.web.mount import ProxyPassResource
     from scgiproxy.web.request import GatewayRequest
+    from scgiproxy.wire.body import RequestBody
 
 DEFAULT_SENDFILE = b"x-sendfile"
 
@@ -94,9 +98,10 @@ class Exchange:
         self._settings: Settings = request.settings or resource.default_settings
         self.dispatch: Any = None
         self._client: ScgiClientProtocol | None = None
-        self._body: IBodyProducer | None = None
+        self._body: RequestBody | None = None
         self._block = b""
         self._backend = resource.pool.name
+        self._repeated = False
         self.upload = _NONE
         self.download = _WAITING
 
@@ -140,7 +145,7 @@ class Exchange:
                 f" {self._resource.pool.name} takes {limit} (maxheader)"
             )
 
-    def _spooled(self, body: IBodyProducer) -> None:
+    def _spooled(self, body: RequestBody) -> None:
         if self.download is _ENDED:
             body.stopProducing()
             return
@@ -157,19 +162,21 @@ class Exchange:
 
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:  # noqa: ARG002
         resource = self._resource
+        request = self.request
         block = self._block
+        body = self._body
         self._backend = backend.label
+        if body is not None:
+            self.upload = _SENDING
         if backend.member:
             # For the backend, and for Header and RequestHeader.
-            self.request.environment.update(self.dispatch.environment())
-            block = self._block = resource.block(self.request, backend.path)
-        if self._body is not None:
-            self.upload = _SENDING
+            request.environment.update(self.dispatch.environment())
+            block = self._block = resource.block(request, backend.path)
+            if body is not None:
+                body = self._body = repeatable(body, request.method in IDEMPOTENT)
         self._client = ScgiClientProtocol(
             # By position: on CPython 3.11 keywords cost more than the rest of the call.
-            ScgiRequest(
-                block, self._body, self.request.method == b"HEAD", backend.settings.half_close
-            ),
+            ScgiRequest(block, body, request.method == b"HEAD", backend.settings.half_close),
             self,
             resource.wheel,
             resource.clock,
@@ -185,7 +192,12 @@ class Exchange:
     # -- from the backend ----------------------------------------------------------------------
 
     def head_received(self, head: ResponseHead) -> None:
-        self.dispatch.answered(head.status)
+        dispatch = self.dispatch
+        dispatch.answered(head.status)
+        if self._body is not None:
+            self._body.settle()
+        if self._repeated:
+            tell_repeated(self.request, self._backend, dispatch.reasons)
         names = head.names
         settings = self._settings
         headers = head.headers
@@ -281,7 +293,25 @@ class Exchange:
         self.request.finish()
 
     def response_failed(self, error: BackendError) -> None:
-        self._fail(error)
+        if not self._repeat(error):
+            self._fail(error)
+
+    def _repeat(self, error: BackendError) -> bool:
+        """Whether the request goes to another member, which may be there already."""
+        client, dispatch, request = self._client, self.dispatch, self.request
+        assert client is not None  # it has said so
+        if not may_be_repeated(request.method, client, error, self._body):
+            return False
+        variables = dispatch.environment()
+        for name in variables:
+            request.environment.pop(name, None)
+        self._client = None
+        self._repeated = True
+        if dispatch.retry(error, sent=client.sent, received=client.received):
+            return True
+        self._client = client
+        request.environment.update(variables)
+        return False
 
     def upload_failed(self, failure: Failure) -> None:
         self._fail(failure.value or GatewayError("the upload failed without a reason"))
@@ -292,10 +322,11 @@ class Exchange:
         """An error page while that is possible, an abort when it is not."""
         request = self.request
         self.download = _ENDED
+        description = self.description()
         self._release(error if isinstance(error, BackendError) else None)
         self._free_body()
         request.unregisterProducer()
-        request.site.answer_error(request, error, self.description())
+        request.site.answer_error(request, error, description)
 
     def _hand_over(self) -> None:
         """The answer comes from elsewhere: the backend has done its part."""
@@ -324,6 +355,7 @@ class Exchange:
 
     def _free_body(self) -> None:
         if self._body is not None:
+            self._body.settle()
             self._body.stopProducing()
 
     # -- the client's pace ---------------------------------------------------------------------
@@ -340,15 +372,17 @@ class Exchange:
         """The client has gone; `on_gone` says so too."""
 
     def description(self) -> str:
-        """For the log: where the exchange stood, with whom, and what had gone each way."""
+        """For the log: where the exchange stood, with whom, and what had gone each way; and why it
+        was not with somebody else."""
         client = self._client
         if client is None:
             phase = "spool" if self.upload is _SPOOLING else "connect"
             return f"phase={phase} backend={self._backend}"
+        reasons = () if self.dispatch is None else self.dispatch.reasons
         return (
             f"phase={client.last_phase.value} backend={self._backend}"
             f" sent={client.sent} received={client.received} first={client.first_bytes!r}"
-        )
+        ) + (f" before={'; '.join(map(str, reasons))!r}" if reasons else "")
 
 
 def _take(headers: HeaderList, name: bytes, names: set[bytes]) -> tuple[bytes | None, HeaderList]:

@@ -314,8 +314,17 @@ def test_what_counts_against_a_member(
 ) -> None:
     """No proper answer does; what the application answers does not."""
     gateway = configured(balancer("retry=1h", "retry=1h"))
-    assert gateway.ask(answer=answer).status == status
+    assert gateway.ask(method="POST", answer=answer).status == status
     assert ("a" not in turns(gateway, 4)) is left_out
+
+
+@behaviour("BalancerMember")
+@pytest.mark.parametrize(("method", "status", "where"), [("GET", 200, "ab"), ("POST", 502, "a")])
+def test_no_answer_at_all(configured: Configured, method: str, status: int, where: str) -> None:
+    """Another member is asked, if it does no harm to do the same twice."""
+    gateway = configured(balancer("", ""))
+    asked = gateway.ask(method=method, answer=[b"", answered()])
+    assert (asked.status, "".join(NAMES[each] for each in asked.where)) == (status, where)
 
 
 INERT = sorted(name for name, parameter in BALANCER_PARAMETERS.items() if parameter.inert)
