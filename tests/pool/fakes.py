@@ -75,14 +75,26 @@ class FakeDialer:
         return [dial for dial in self.dials if not dial.over and not dial.stopped]
 
 
+class Request:
+    """What a pool asks of a request: its target and its cookies."""
+
+    def __init__(self, uri: bytes = b"/", cookie: bytes | None = None) -> None:
+        self.uri = uri
+        self._cookie = cookie
+
+    def header(self, name: bytes) -> bytes | None:
+        assert name == b"cookie"
+        return self._cookie
+
+
 @implementer(ICall)
 class Call:
     """Notes the backend it was connected to, or the error."""
 
     dispatch: Dispatch
-    request: Any = None
 
-    def __init__(self) -> None:
+    def __init__(self, request: Any = None) -> None:
+        self.request = request
         self.backend: Backend | None = None
         self.address: Any = None
         self.error: BackendError | None = None
@@ -130,8 +142,8 @@ class Scene:
             **options,
         )
 
-    def call(self) -> Call:
-        call = Call()
+    def call(self, request: Request | None = None) -> Call:
+        call = Call(request)
         assert self.pool.dispatch(call) is call.dispatch
         return call
 
@@ -146,9 +158,9 @@ class Scene:
         self.dialer.open()[0].fail(error)
         return name
 
-    def serve(self, fault: BackendError | None = None) -> str:
+    def serve(self, fault: BackendError | None = None, request: Request | None = None) -> str:
         """A whole request: the name of the member that served it, or the error's class."""
-        call = self.call()
+        call = self.call(request)
         while self.dialer.open():
             self.dialer.open()[0].succeed()
         if call.error is not None:
