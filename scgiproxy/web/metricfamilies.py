@@ -120,7 +120,7 @@ def _of_pools(family: _Family[PoolNumbers]) -> Iterator[Metric]:
     yield from family.gauge(
         "queued_requests",
         "Requests that wait for a free backend.",
-        lambda pool: {(): pool.waiting},
+        lambda pool: {(): pool.queued},
     )
     yield from family.histogram(
         "queue_duration",

@@ -202,7 +202,7 @@ class PoolNumbers(Protocol):
     def backends(self) -> Sequence[BackendNumbers]: ...
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """Requests in its queue."""
 
     @property

@@ -41,7 +41,7 @@ class Pool:
     name: str = "balancer://app"
     backends: Sequence[Backend] = ()
     balanced: bool = True
-    waiting: int = 0
+    queued: int = 0
     statistics: PoolStatistics = field(default_factory=PoolStatistics)
 
 
@@ -66,7 +66,7 @@ def everything(text: str = "app") -> GatewayNumbers:
     first.statistics.record(NOW - 5, 0.001, 0.05, 0.1)
     second = Backend(f"scgi://{text}:4001", "down", "Init Err ", bytes_received=5000)
     second.statistics.record_error(NOW - 5, "backend.connect")
-    pool = Pool(f"balancer://{text}", [first, second], waiting=3)
+    pool = Pool(f"balancer://{text}", [first, second], queued=3)
     pool.statistics.queue.record(0.25)
     pool.statistics.retries = 4
     served = mount(text, f"/{text}/", 20)

@@ -106,7 +106,7 @@ def test_what_has_the_same_labels_is_added_up() -> None:
         backend.statistics.record_error(STARTED, "backend.connect")
     made = numbers(
         mounts=[mount("", "/a/", 2), mount("", "/a/", 3)],
-        pools=[Pool("scgi://a:1", [backend], balanced=False, waiting=1) for backend in backends],
+        pools=[Pool("scgi://a:1", [backend], balanced=False, queued=1) for backend in backends],
     )
     assert samples(made, "requests_total")["", "/a/", "GET", "2xx"] == 5
     assert samples(made, "request_duration_seconds_count") == {("", "/a/"): 5}
