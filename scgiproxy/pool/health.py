@@ -27,6 +27,8 @@ FIRST_PAUSE = 1.0
 
 LONGEST_PAUSE = 8.0
 
+_log = Logger()
+
 
 class HealthChecks:
     """Probes the members of `pools` while it runs.
@@ -99,8 +101,6 @@ class HealthChecks:
 class _Checked(Subject):
     """A member with a health check."""
 
-    _log = Logger()
-
     def __init__(
         self,
         turns: Turns,
@@ -164,7 +164,7 @@ class _Checked(Subject):
         self._passes = 0
         if backend.check_failed:
             backend.check_failed = False
-            self._log.info(
+            _log.info(
                 "backend.check: {label} of balancer://{balancer} has passed its health check, and"
                 " is used again",
                 label=backend.label,
@@ -185,7 +185,7 @@ class _Checked(Subject):
             if self._fails >= self._check.fails:
                 self._fails = 0
                 backend.check_failed = True
-                self._log.warn(
+                _log.warn(
                     "backend.check: {label} of balancer://{balancer} has failed its health check,"
                     " and is not used until it passes: {told}",
                     label=backend.label,

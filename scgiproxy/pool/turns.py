@@ -16,6 +16,8 @@ from scgiproxy.pool.probe import Probe
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.wire.dial import Dialer
 
+_log = Logger()
+
 
 class Turns:
     """Gives subjects their turns to probe, `at_once` at a time (at least one), first come first."""
@@ -60,8 +62,6 @@ class Turns:
 @implementer(IDeadline)
 class Subject(ABC):
     """A member of `pool`, and why it is probed: waits for its `deadline`, then for its turn."""
-
-    _log = Logger()
 
     def __init__(self, turns: Turns, pool: Pool, backend: Backend) -> None:
         self.deadline = inf
@@ -121,7 +121,7 @@ class Subject(ABC):
 
     def tell(self, told: str) -> None:
         """Log what has no consequence."""
-        self._log.debug(
+        _log.debug(
             "backend.check: {label} of balancer://{balancer} was probed: {told}",
             label=self.backend.label,
             balancer=self.backend.balancer,
