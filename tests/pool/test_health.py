@@ -291,6 +291,19 @@ def test_a_flag_that_somebody_has_set(probed: Probed) -> None:
     assert not checks.members[0].check_failed
 
 
+def test_a_flag_that_somebody_has_taken_away(probed: Probed) -> None:
+    """It needs as many failures again."""
+    checks = probed(member(interval=5.0, fails=2))
+    one = checks.members[0]
+    checks.probe(False)
+    checks.probe(False)
+    one.check_failed = False
+    checks.probe(False)
+    assert not one.check_failed
+    checks.probe(False)
+    assert one.check_failed
+
+
 def test_the_last_probe(probed: Probed) -> None:
     checks = probed(member(GET, interval=5.0))
     one = checks.members[0]
@@ -369,6 +382,16 @@ def test_starting_again(probed: Probed) -> None:
     assert checks.members[0].check_failed
     checks.probe(True)
     assert not checks.members[0].check_failed
+
+
+def test_a_member_that_goes_while_it_waits_for_its_turn(probed: Probed) -> None:
+    checks = probed(member(), member(), at_once=1)
+    checks.advance(2)
+    (staying,) = [one for one in checks.members if one.label[-1] in checks.open]
+    checks.scene.pool.set_backends([staying])
+    checks.checks.update()
+    checks.dial().succeed()
+    assert checks.open == []
 
 
 def test_members_come_and_go(probed: Probed) -> None:

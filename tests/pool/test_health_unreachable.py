@@ -7,7 +7,7 @@ import pytest
 from scgiproxy.errors import BackendBusy, BadResponse
 from scgiproxy.pool.backend import Condition
 from scgiproxy.rules.backend import BackendSettings
-from scgiproxy.rules.health import ProbeResult
+from scgiproxy.rules.health import CheckMethod, ProbeResult
 from tests.pool.probing import GONE, Probed, lose, member, put_in_error
 
 
@@ -103,6 +103,17 @@ def test_a_checked_member_is_not_looked_for(probed: Probed) -> None:
     checks.probe(True)
     lose(checks)
     checks.advance(25)
+    assert checks.open == []
+
+
+def test_its_turn_comes_too_late(probed: Probed) -> None:
+    """Its retry time has come meanwhile: the next request finds out anyway."""
+    checks = probed(BackendSettings(retry=5.0), member(CheckMethod.GET, timeout=20.0), at_once=1)
+    checks.until_probe()
+    lose(checks)
+    checks.advance(10)
+    assert checks.open == ["b"]
+    checks.dial().fail(GONE)
     assert checks.open == []
 
 

@@ -398,8 +398,10 @@ def test_cancelled_while_it_asks() -> None:
 
 def test_cancelled_while_it_resolves() -> None:
     names = Names()
-    scene = Scene(addresses=HostAddresses(names, "app", 4000, 60.0))
+    addresses = HostAddresses(names, "app", 4000, 60.0)
+    scene = Scene(addresses=addresses)
     scene.probe.cancel()
+    assert not addresses._waiters
     names.questions[0].answer("192.0.2.7")
     assert scene.dialer.dials == []
     assert scene.results == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from zope.interface.verify import verifyObject
 
 from scgiproxy.interfaces import IDeadline
-from scgiproxy.message.backend_url import UnixAddress
-from tests.pool.fakes import name_of
+from scgiproxy.pool.turns import Turns
+from tests.pool.fakes import FakeDialer, name_of
 from tests.pool.probing import GONE, Probed, member
 
 
@@ -40,14 +42,41 @@ def test_first_come_first_served(probed: Probed) -> None:
     assert sorted(seen) == list("abcde")
 
 
-def test_many_that_are_connected_at_once(probed: Probed) -> None:
-    """Before the dialer returns: each has its turn, without one within the other."""
-    addresses = [UnixAddress(f"/{number}") for number in range(8)]
-    checks = probed(*[member(interval=30.0)] * 8, at_once=1, addresses=addresses)
+def test_many_that_are_over_at_once() -> None:
+    """Each has its turn, and none within that of another."""
+    turns = Turns(FakeDialer(), 1)  # type: ignore[arg-type]
+    depth = most = count = 0
+
+    class Brief:
+        def turn(self) -> None:
+            nonlocal depth, most, count
+            depth += 1
+            most = max(most, depth)
+            count += 1
+            turns.leave(self)  # type: ignore[arg-type]
+            depth -= 1
+
+    class Long:
+        def turn(self) -> None:
+            pass
+
+    first: Any = Long()
+    turns.ask(first)
+    for _ in range(100):
+        turns.ask(Brief())  # type: ignore[arg-type]
+    assert count == 0
+    turns.leave(first)
+    assert (count, most) == (100, 1)
+
+
+def test_one_that_is_connected_at_once(probed: Probed) -> None:
+    """Before the dialer returns."""
+    checks = probed(member())
     checks.dialer.at_once = True
     checks.advance(2)
-    assert len(checks.dialer.dials) == 8
-    assert {one.last_probe and one.last_probe.told for one in checks.members} == {"connected"}
+    result = checks.members[0].last_probe
+    assert result is not None
+    assert result.told == "connected"
 
 
 def test_a_stopped_member_does_not_keep_its_turn(probed: Probed) -> None:
