@@ -108,11 +108,12 @@ class ConfigurationDraft:
     environment: Mapping[str, str]
     resolve: Callable[[str], Path]
     """A path as written to a path below ServerRoot."""
-    balancing_methods: Sequence[str]
     values: dict[str, Any] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     virtual_hosts: list[HostDraft] = field(default_factory=list)
     log_formats: dict[str, str] = field(default_factory=dict)
+    balancing_methods: dict[str, tuple[Position, ...]] = field(default_factory=dict)
+    """The names of ``lbmethod``, and where they stand."""
     failed: set[str] = field(default_factory=set)
     """Directives of which a line could not be used: what is missing then is no news."""
     serial: int = 0

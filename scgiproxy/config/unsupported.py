@@ -33,7 +33,6 @@ _NAMES = {
     "mod_filter": "FilterChain FilterDeclare FilterProtocol FilterProvider FilterTrace",
     "mod_ident": "IdentityCheck IdentityCheckTimeout",
     "mod_include": "XBitHack",
-    "mod_lbmethod_heartbeat": "HeartbeatStorage",
     "mod_log_config": "TransferLog GlobalLog",
     "mod_macro": "Macro Use UndefMacro",
     "mod_mime": "AddInputFilter",

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import blake2b
 from ipaddress import ip_address
 
 from scgiproxy.message.backend_url import Address, TcpAddress, UnixAddress, split_authority
+from scgiproxy.rules.sticky import MAX_ROUTE
 
 NAME_SERVER_PORT = 53
+
+_DIGITS = 10
+MAX_ROUTE_PREFIX = MAX_ROUTE - _DIGITS - 1
+"""Bytes of the `route` of a line with ``discover=``."""
 
 
 class RecordKind(Enum):
@@ -49,6 +55,16 @@ def discovery_settings(word: str, address: Address) -> DiscoverySettings:
     except ValueError:
         return DiscoverySettings(kind, name.removesuffix("."), address.port)
     raise ValueError(f"discover={word} needs a host name, and {name} is an address")
+
+
+def member_route(prefix: bytes, address: TcpAddress) -> bytes:
+    """The route of a member that was found at `address`.
+
+    The same address always has the same, so that sessions survive a restart and every gateway knows
+    them; and a cookie with it does not say where the member is. `prefix` is the line's `route`.
+    """
+    digest = blake2b(str(address).encode("ascii"), digest_size=_DIGITS // 2).hexdigest()
+    return prefix + b"-" * bool(prefix) + digest.encode("ascii")
 
 
 def name_server(word: str) -> TcpAddress:

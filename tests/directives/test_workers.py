@@ -198,7 +198,7 @@ REUSE = ("enablereuse=on", "disablereuse=on", "enablereuse=off")
 
 
 @behaviour(
-    *("redirect=", "min=", "smax=", "ttl=", "addressttl=", "receivebuffersize=", "iobuffersize="),
+    *("min=", "smax=", "ttl=", "addressttl=", "receivebuffersize=", "iobuffersize="),
     *("responsefieldsize=", "flushwait=", "flusher=", "ping=", "upgrade=", "secret=", "mapping="),
     *("disablereuse=", "enablereuse="),
 )
