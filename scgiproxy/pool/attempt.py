@@ -162,6 +162,11 @@ class Dispatch:
         """What the request is that it is for, as far as the call knows."""
         return self._call.request
 
+    @property
+    def attempts(self) -> int:
+        """How many members have failed; one that was busy has not been tried."""
+        return len(self.tried) - len(self.busy)
+
     # -- for the call --------------------------------------------------------------------------
 
     def cancel(self) -> None:
@@ -213,7 +218,8 @@ class Dispatch:
         if times is not None and self._begun_at != inf:
             now = pool.clock.seconds()
             (times.failed if failed else times.observe)(backend, now - self._begun_at, now)
-        if proved:
+        if proved or failed:
+            # Who waits for a member that can be used may have one now, or a time when to look.
             pool.drain()
 
     def retry(self, fault: BackendError, *, sent: int = 0, received: int = 0) -> bool:

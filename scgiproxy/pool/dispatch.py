@@ -168,8 +168,8 @@ class Pool:
         """A backend was tried in vain; its place is free again."""
         tried = dispatch.tried
         # Without this, members that all have failed would be brought back, for nobody.
-        left = self._may_try_more(len(tried)) and any(one not in tried for one in self.backends)
-        if left or dispatch.come_back():
+        left = any(one not in tried for one in self.backends) or dispatch.come_back()
+        if left and self._may_try_more(dispatch.attempts):
             self.offer(dispatch)
         else:
             dispatch.fail(self._unavailable(dispatch, self.clock.seconds()))
@@ -188,7 +188,10 @@ class Pool:
     def waited(self, dispatch: Dispatch) -> None:
         """The deadline of one in the queue has passed: a retry is due, or its patience is over."""
         if dispatch.blocked is Blocked.NONE or self.clock.seconds() < dispatch.gives_up:
-            self.offer(dispatch)
+            # Those who came before it are first, whose turn it was to look.
+            self.drain()
+            if dispatch.stage is Stage.QUEUED:
+                self.offer(dispatch)
             return
         self.leave(dispatch)
         dispatch.fail(self._queue_timeout(dispatch))
@@ -212,7 +215,7 @@ class Pool:
 
     def may_go_elsewhere(self, dispatch: Dispatch) -> bool:
         """Whether another member is left, should the one at hand not do."""
-        if self._balancer is None or not self._may_try_more(len(dispatch.tried) + 1):
+        if self._balancer is None or not self._may_try_more(dispatch.attempts + 1):
             return False
         assert dispatch.backend is not None  # asked while there is one
         tried = (*dispatch.tried, dispatch.backend)
@@ -224,10 +227,10 @@ class Pool:
         failing = dispatch.backend
         if self._balancer is None or failing is None:
             return False
-        tried = (*dispatch.tried, failing)
-        if not self._may_try_more(len(tried)):
+        if not self._may_try_more(dispatch.attempts + 1):
             return False
         now = self.clock.seconds()
+        tried = (*dispatch.tried, failing)
         selection, session = self._selection, dispatch.session
         if (
             not selection.has_other(now, tried, session)
@@ -243,10 +246,10 @@ class Pool:
     def _has_free(self) -> bool:
         return any(not backend.full() for backend in self.backends)
 
-    def _may_try_more(self, tried: int) -> bool:
+    def _may_try_more(self, attempts: int) -> bool:
         """Whether `maxattempts` allows one more than these."""
         most = self.settings.max_attempts
-        return most is None or tried <= most
+        return most is None or attempts <= most
 
     def _waiting(self) -> list[Dispatch]:
         return [dispatch for queue in self._queues.values() for dispatch in queue]
