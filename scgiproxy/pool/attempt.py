@@ -95,8 +95,8 @@ class Dispatch:
     `backend` is the one that is being dialled or is connected, None while there is none. While
     there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
     `tried` are the members that have been given up, `busy` those of them whose listen queue was
-    full, `reasons` why, and `repeats` how often `retry` was granted. `kind` and `number` say for
-    whom it waits in the queue, and since when.
+    full, `reasons` why, and `repeats` how often `retry` was granted; `over_budget` is why it was
+    not. `kind` and `number` say for whom it waits in the queue, and since when.
     """
 
     __slots__ = (
@@ -117,6 +117,7 @@ class Dispatch:
         "gives_up",
         "kind",
         "number",
+        "over_budget",
         "queued_at",
         "reasons",
         "repeats",
@@ -150,6 +151,7 @@ class Dispatch:
         self.gives_up = inf
         self.stage = _CHOOSING
         self.repeats = 0
+        self.over_budget = False
         self.busy: tuple[Backend, ...] = ()
         self.tried: tuple[Backend, ...] = ()
         self.reasons: tuple[Exception, ...] = ()

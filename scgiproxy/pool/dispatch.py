@@ -239,7 +239,8 @@ class Pool:
         ):
             return False
         in_flight = sum(backend.in_flight for backend in self.backends)
-        return self.budget.take(now, in_flight)
+        dispatch.over_budget = not self.budget.take(now, in_flight)
+        return not dispatch.over_budget
 
     # ------------------------------------------------------------------------------------------
 

@@ -372,17 +372,21 @@ class Exchange:
         """The client has gone; `on_gone` says so too."""
 
     def description(self) -> str:
-        """For the log: where the exchange stood, with whom, and what had gone each way; and why it
-        was not with somebody else."""
-        client = self._client
+        """For the log: where the exchange stood, with whom, and what had gone each way; and why
+        with nobody else."""
+        client, dispatch = self._client, self.dispatch
         if client is None:
             phase = "spool" if self.upload is _SPOOLING else "connect"
             return f"phase={phase} backend={self._backend}"
-        reasons = () if self.dispatch is None else self.dispatch.reasons
-        return (
+        told = (
             f"phase={client.last_phase.value} backend={self._backend}"
             f" sent={client.sent} received={client.received} first={client.first_bytes!r}"
-        ) + (f" before={'; '.join(map(str, reasons))!r}" if reasons else "")
+        )
+        if dispatch is not None and dispatch.reasons:
+            told += f" before={'; '.join(map(str, dispatch.reasons))!r}"
+        if dispatch is not None and dispatch.over_budget:
+            told += " not repeated: too many are"
+        return told
 
 
 def _take(headers: HeaderList, name: bytes, names: set[bytes]) -> tuple[bytes | None, HeaderList]:

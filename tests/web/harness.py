@@ -154,6 +154,7 @@ class FakeDispatch:
     """Strict: what ends it comes once. There is no other member to go to."""
 
     reasons: tuple[Exception, ...] = ()
+    over_budget = False
 
     def __init__(self) -> None:
         self.ends: list[str] = []

@@ -158,16 +158,19 @@ def test_budget_for_repeated_requests() -> None:
     """Thirty are saved up at first; then there are three a second."""
     gateway = Balanced({"ignore_errors": True}, {"ignore_errors": True})
     statuses = []
-    for _ in range(40):
-        client = gateway.ask(request("GET"))
-        gateway.backend.reset()
-        gateway.settle()
-        if not client.received:
-            gateway.backend.answer(OK)
-        statuses.append(client.answer.status)
-        gateway.settle()
-        client.leave()
+    with Log() as log:
+        for _ in range(40):
+            client = gateway.ask(request("GET"))
+            gateway.backend.reset()
+            gateway.settle()
+            if not client.received:
+                gateway.backend.answer(OK)
+            statuses.append(client.answer.status)
+            gateway.settle()
+            client.leave()
     assert statuses == [200] * 30 + [502] * 10
+    lines = [event["log_format"].format(**event) for event in log.events]
+    assert sum("not repeated: too many are" in line for line in lines) == 10
     assert (gateway.balancer.budget.granted, gateway.balancer.budget.denied) == (30, 10)
     gateway.finish()
 

@@ -35,9 +35,6 @@ async def main(address: str, seconds: float) -> None:
         return serve(reader, writer, seconds)
 
     if address.startswith("/"):
-        # The one who was killed could not remove it.
-        with suppress(FileNotFoundError):
-            Path(address).unlink()
         server = await asyncio.start_unix_server(connected, address, backlog=128)
     else:
         host, _, port = address.rpartition(":")
@@ -46,4 +43,7 @@ async def main(address: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1].startswith("/"):
+        # The one who was killed could not remove it.
+        Path(sys.argv[1]).unlink(missing_ok=True)
     asyncio.run(main(sys.argv[1], float(sys.argv[2])))
