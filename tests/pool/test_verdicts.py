@@ -98,6 +98,18 @@ def test_a_status_on_probation() -> None:
     assert not of.backends[0].usable(of.clock.seconds())
 
 
+def test_who_waits_learns_of_the_new_retry_time() -> None:
+    """At the head, not at the end of an answer that may go on for hours."""
+    of = scene(S(retry=2.0), fail_on_status=STATUSES, force_recovery=False, wait=60.0)
+    of.call().dispatch.release(GONE)
+    of.clock.advance(2)
+    probe, waiting = of.call(), of.call()
+    assert (probe.told, waiting.told) == (1, 0)
+    probe.dispatch.answered(503)
+    of.clock.advance(2.2)
+    assert waiting.told == 1
+
+
 def test_a_status_that_counts_against_the_rate_once() -> None:
     """Half of the exchanges, and not a third since each counts as a good one too."""
     of = scene(S(eject_rate=0.5), fail_on_status=STATUSES)

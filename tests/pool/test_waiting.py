@@ -176,6 +176,19 @@ def test_a_busy_one_comes_back_to_the_end_of_the_queue() -> None:
     assert name(call) == "a"
 
 
+def test_the_first_looks_first_when_a_retry_is_due() -> None:
+    """Also among those whose time comes at the same moment."""
+    of = Scene(S(retry=1.0), wait=60.0, force_recovery=False)
+    of.call()
+    of.fail()
+    of.dialer.at_once = True
+    waiting = [of.call() for _ in range(30)]
+    of.clock.advance(1.2)
+    assert [call.told for call in waiting] == [1] + [0] * 29
+    waiting[0].dispatch.answered(200)
+    assert {call.told for call in waiting} == {1}
+
+
 def name(call: Call) -> str:
     assert call.dispatch.backend is not None
     return call.dispatch.backend.label[-1]
