@@ -6,11 +6,14 @@ import pytest
 
 from scgiproxy.message.backend_url import Address, TcpAddress, parse_backend_url
 from scgiproxy.rules.discovery import (
+    MAX_ROUTE_PREFIX,
     DiscoverySettings,
     RecordKind,
     discovery_settings,
+    member_route,
     name_server,
 )
+from scgiproxy.rules.sticky import MAX_ROUTE
 
 
 def address_of(url: str) -> Address:
@@ -64,3 +67,20 @@ def test_name_servers(word: str, expected: TcpAddress) -> None:
 def test_what_is_no_name_server(word: str) -> None:
     with pytest.raises(ValueError, match=r"expected|no number"):
         name_server(word)
+
+
+def test_routes_of_members() -> None:
+    """One for each address and port, the same in every process, with nothing of the address in it."""
+    first = member_route(b"", TcpAddress("192.0.2.1", 4000))
+    assert first == b"2b71f48ff7"
+    assert member_route(b"app", TcpAddress("192.0.2.1", 4000)) == b"app-" + first
+    others = [
+        member_route(b"", TcpAddress(host, port))
+        for host, port in (("192.0.2.1", 4001), ("192.0.2.2", 4000), ("2001:db8::1", 4000))
+    ]
+    assert len({first, *others}) == 4
+
+
+def test_a_route_is_never_too_long() -> None:
+    route = member_route(b"x" * MAX_ROUTE_PREFIX, TcpAddress("192.0.2.1", 4000))
+    assert len(route) == MAX_ROUTE
