@@ -27,6 +27,7 @@
      |    +-- BodyTimeout        504  too long between two pieces of the body
      |    +-- BadResponse        502  bytes that are no CGI response
      |    +-- TruncatedResponse  502  closed before the end
+     |    +-- FailedStatus       -    answered with a status that counts as a failure
      +-- GatewayError            500  what the gateway itself could not do (full disk, redirect loop)
      +-- ConfigError             a configuration file: `problems` holds every one
 
@@ -146,10 +147,14 @@ class ClientGone(ClientError):
 class BackendError(ScgiProxyError):
     """The backend's fault.
 
-    `counts` is whether a balancer member is put in error for it; being busy is no fault.
+    - `counts`: whether a balancer member is put in error for it; being busy is no fault.
+    - `too_slow`: it counts only with ``failontimeout``.
+    - `unreachable`: there was no connection at all.
     """
 
     counts: ClassVar[bool] = True
+    too_slow: ClassVar[bool] = False
+    unreachable: ClassVar[bool] = False
     status = 502
     log_key = "backend.error"
 
@@ -157,6 +162,7 @@ class BackendError(ScgiProxyError):
 class ConnectFailed(BackendError):
     """No connection to the backend: refused, missing socket, no permission, too slow."""
 
+    unreachable = True
     status = 503
     log_key = "backend.connect"
 
@@ -209,11 +215,13 @@ class SendFailed(BackendError):
 
 
 class HeadTimeout(BackendError):
+    too_slow = True
     status = 504
     log_key = "backend.head_timeout"
 
 
 class BodyTimeout(BackendError):
+    too_slow = True
     status = 504
     log_key = "backend.body_timeout"
 
@@ -228,6 +236,13 @@ class TruncatedResponse(BackendError):
     """The backend closed before the end of its head, or short of its Content-Length."""
 
     log_key = "backend.truncated"
+
+
+class FailedStatus(BackendError):
+    """An answer whose status the balancer's ``failonstatus`` names; the client gets it all the
+    same."""
+
+    log_key = "backend.status"
 
 
 class GatewayError(ScgiProxyError):

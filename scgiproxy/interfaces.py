@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from scgiproxy.errors import BackendError
+    from scgiproxy.rules.facts import Facts
     from scgiproxy.scgi.response import ResponseHead
 
 
@@ -96,11 +97,13 @@ class IWriteFailed(Interface):
 class ICall(Interface):
     """Somebody who needs a connection to a backend; told by the pool how that went.
 
-    Exactly one of `connected` and `dispatch_failed` is called, unless the dispatch is cancelled.
-    Either may be called before ``Pool.dispatch`` returns; `dispatch` is set before that.
+    Exactly one of `connected` and `dispatch_failed` is called, and once more after each
+    ``dispatch.retry`` that is granted, unless the dispatch is cancelled. Either may be called
+    before ``Pool.dispatch`` returns; `dispatch` is set before that.
     """
 
     dispatch: object = Attribute("The `pool.dispatch.Dispatch` of this call; set by the pool.")
+    request: Facts | None = Attribute("What the request is; without it there is no session.")
 
     def connected(backend: object, address: IAddress) -> IProtocol:
         """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it.
@@ -116,15 +119,55 @@ class ICall(Interface):
 class IBalancingMethod(IPlugin):
     """An lbmethod: how the next member of a balancer is chosen.
 
-    A `pool.dispatch.Pool` that is made in Python takes any object that provides this. A
-    configuration file can name the built-in ones only (`pool.balance.BUILT_IN`): no plugin is
-    looked up for ``lbmethod`` yet, although this is an `IPlugin`.
+    For a method of your own register an instance under ``twisted/plugins/``; ``lbmethod=NAME``
+    then names it. That one object serves every balancer that names it, so what it counts belongs
+    into the members, each of which is in one balancer, or is kept for each of them. (The built-in
+    ones of `pool.balance.BUILT_IN` are made anew for every balancer.)
+
+    A member is a `pool.backend.Backend`. A method may read its `label`, `address`, `factor` (the
+    load factor in hundredths at the moment, at least 1), `in_flight`, `elected`, `bytes_sent`,
+    `bytes_received`; and it may keep something of its own in `load` (a number, 0 at first).
+
+    What else it may provide: `ISessionAccounting`, `IResponseTimes`, `IAbstention`.
     """
 
     name: str = Attribute("The word after ``lbmethod=``.")
 
-    def choose(candidates: Sequence[object]) -> object:
-        """Pick one of the usable `pool.backend.Backend` objects (at least one), and account it."""
+    def choose(candidates: Sequence[object], request: Facts | None) -> object:
+        """Pick one of `candidates`, and account it; None if it shall be none of them.
+
+        They are the members that are usable and have a free connection, in the order of their
+        definition, at least one. `request` is what the rules may ask about the request
+        (`rules.facts.Facts`), None if there is none. The request is not counted in `in_flight`
+        yet. Called for every request and again for each further attempt: it must not wait.
+        """
+
+
+class ISessionAccounting(Interface):
+    """What a balancing method may have that counts the requests of sessions, too."""
+
+    def stuck(members: Sequence[object], chosen: object) -> None:
+        """A session has taken `chosen` without a choice; `members` are all usable ones."""
+
+
+class IResponseTimes(Interface):
+    """What a balancing method may have that goes by response times.
+
+    `seconds` is how long a request has waited for the member; `now` is on the reactor's clock.
+    """
+
+    def observe(member: object, seconds: float, now: float) -> None:
+        """The first byte of an answer has come from `member`."""
+
+    def failed(member: object, seconds: float, now: float) -> None:
+        """`member` has failed by its own fault. It is in error already, if that is to follow."""
+
+
+class IAbstention(Interface):
+    """What a balancing method may have that does not always choose."""
+
+    def explain() -> str:
+        """Why `choose` has just returned None: a clause for the log line of the 503."""
 
 
 class IResourcePlugin(IPlugin):

@@ -7,21 +7,24 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from scgiproxy.config.balancers import balancer_settings, without_sessions
+from scgiproxy.config.checks import check_use, check_users
 from scgiproxy.config.directives import SERVER_RULES
-from scgiproxy.config.merge import AUTH_PARTS, merge_values
+from scgiproxy.config.health import with_health_check
+from scgiproxy.config.merge import merge_values
 from scgiproxy.config.model import (
     Balancer,
     Config,
     Member,
+    Position,
     Section,
-    SectionKind,
     VirtualHost,
 )
-from scgiproxy.config.parameters import combine_parameters
 from scgiproxy.config.scopes import (
     BalancerDraft,
     ConfigurationDraft,
     HostDraft,
+    MemberDraft,
     MountDraft,
     Parameters,
     ReverseDraft,
@@ -29,16 +32,8 @@ from scgiproxy.config.scopes import (
 from scgiproxy.config.table import Merge, merge_fields
 from scgiproxy.errors import ConfigError
 from scgiproxy.message.backend_url import BackendUrl
-from scgiproxy.rules.access import (
-    RequireAll,
-    RequireAny,
-    Requirement,
-    RequireNone,
-    RequireNot,
-    RequireUser,
-    RequireValidUser,
-)
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.discovery import MAX_ROUTE_PREFIX, RecordKind, discovery_settings
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.rewriting import ReverseRule
 from scgiproxy.rules.settings import ServerSettings
@@ -58,10 +53,9 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
     hosts = [_Host(draft, host, balancers) for host in draft.virtual_hosts]
     main_host = main.virtual_host(None)
     virtual_hosts = tuple(host.virtual_host(main) for host in hosts)
-    _check_ports(draft)
-    _check_use(draft)
+    check_use(draft)
     for host in (main_host, *virtual_hosts):
-        _check_users(draft, host)
+        check_users(draft, host)
     server = main_host.server
     config = Config(
         listeners=tuple(draft.listeners),
@@ -70,6 +64,7 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
         balancers=balancers,
         log_level=server.log_level,
         error_log=server.error_log,
+        balancing_methods=draft.balancing_methods,
         notes=draft.problems.found(),
         **draft.values,
     )
@@ -174,7 +169,7 @@ class _Host:
             target = replace(target, balancer=key) if key else None
             settings = BackendSettings(**{**balancer, **draft.parameters.values})
         elif target is not None:
-            settings = self._settings(target, draft.parameters)
+            settings, _ = self._settings(target, draft.parameters)
         return Mount(
             draft.pattern,
             target,
@@ -182,15 +177,22 @@ class _Host:
             str(draft.parameters.position),
         )
 
-    def _settings(self, url: BackendUrl, own: Parameters) -> BackendSettings:
-        """The parameters of a mount or member, and of each ProxySet for its backend."""
+    def _settings(
+        self, url: BackendUrl, own: Parameters
+    ) -> tuple[BackendSettings, RecordKind | None]:
+        """The parameters of a mount or member, and of each ProxySet for its backend; what it is to
+        be discovered by stands apart."""
         layers = [own]
         for host in {id(host): host for host in (self._draft.main, self.host)}.values():
             for backend, given in host.proxy_sets:
                 if _covers(backend, url):
                     given.used = True
                     layers.append(given)
-        return BackendSettings(**_combined(layers))
+        fields = with_health_check(
+            _combined(layers), lambda message: self._draft.problems.warn(own.position, message)
+        )
+        kind = fields.pop("discover", None)
+        return BackendSettings(**fields), kind
 
     # Balancers
 
@@ -202,18 +204,21 @@ class _Host:
         drafts = list({id(draft): draft for draft in (inherited, own) if draft}.values())
         for draft in drafts:
             draft.used = True
+        layers = [given for draft in drafts for given in draft.parameters]
+        combined = _combined(layers)
+        mount_fields = {k: combined.pop(k) for k in ("path_info",) if k in combined}
         # A virtual host's own members replace the main server's; its parameters are added.
         source = self._balancer_draft(name)
+        if source is None and drafts and combined.get("growth"):
+            source = drafts[-1]
         if source is None:
             if "balancermember" not in self._draft.failed:
                 self._draft.problems.error(
                     used.position,
-                    f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one",
+                    f"ProxyPass: balancer://{name} has no BalancerMember; expected at least one, or"
+                    " growth=NUMBER",
                 )
             return "", {}
-        layers = [given for draft in drafts for given in draft.parameters]
-        combined = _combined(layers)
-        mount_fields = {k: combined.pop(k) for k in ("path_info",) if k in combined}
         key = self._keys.get(name)
         if key is None:
             is_main = own is None or own is inherited or not (own.members or own.parameters)
@@ -221,6 +226,7 @@ class _Host:
             self._keys[name] = key
             if key not in self._balancers:
                 self._balancers[key] = self._made(name, source, combined)
+                self._check_sessions(self._balancers[key], layers)
         return key, mount_fields
 
     def _free_key(self, name: str, draft: BalancerDraft) -> str:
@@ -228,21 +234,58 @@ class _Host:
         return f"{name}@{draft.position}" if taken else name
 
     def _made(self, name: str, source: BalancerDraft, fields: Mapping[str, Any]) -> Balancer:
-        members = tuple(
-            Member(
-                member.url,
-                self._settings(member.url, member.parameters),
-                member.parameters.position,
+        members = tuple(self._member(member) for member in source.members)
+        return Balancer(name, members, balancer_settings(fields))
+
+    def _member(self, draft: MemberDraft) -> Member:
+        url, position = draft.url, draft.parameters.position
+        settings, kind = self._settings(url, draft.parameters)
+        discovery = None
+        if kind is not None and url.address is not None:
+            discovery = discovery_settings(kind.value, url.address)
+            self._check_discovered(kind, settings, position)
+        return Member(url, settings, position, discovery)
+
+    def _check_discovered(
+        self, kind: RecordKind, settings: BackendSettings, position: Position
+    ) -> None:
+        problems = self._draft.problems
+        if len(settings.route) > MAX_ROUTE_PREFIX:
+            problems.error(
+                position,
+                f"BalancerMember: route: expected at most {MAX_ROUTE_PREFIX} bytes with"
+                f" discover={kind.value}: each member's own route begins with it",
             )
-            for member in source.members
+        if kind is RecordKind.SERVICE:
+            plain = BackendSettings()
+            for name, given, default in (
+                ("lbset", settings.lbset, plain.lbset),
+                ("loadfactor", settings.load_factor, plain.load_factor),
+            ):
+                if given != default:
+                    message = f"{name} does nothing with discover=srv: the records say it"
+                    problems.warn(position, f"BalancerMember: {message}")
+
+    def _check_sessions(self, balancer: Balancer, layers: Sequence[Parameters]) -> None:
+        """Warn of what needs a stickysession and has none, and of one that finds no member."""
+        sticky = balancer.settings.sticky
+        routed = balancer.settings.growth or any(
+            member.settings.route or member.discovery for member in balancer.members
         )
-        return Balancer(name, members, **fields)
+        for given in layers:
+            if sticky is None:
+                for parameter in without_sessions(given.values):
+                    message = f"{parameter} does nothing without stickysession"
+                    self._draft.problems.warn(given.position, message)
+            elif "sticky_names" in given.values and not routed:
+                message = f"stickysession: no member of balancer://{balancer.name} has a route"
+                self._draft.problems.warn(given.position, message)
 
 
 def _combined(layers: Iterable[Parameters]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for layer in sorted(layers, key=lambda parameters: parameters.serial):
-        combine_parameters(fields, layer.values)
+        fields.update(layer.values)
     return fields
 
 
@@ -253,63 +296,3 @@ def _covers(backend: BackendUrl, url: BackendUrl) -> bool:
         return False
     path = backend.path.rstrip(b"/")
     return url.path.startswith(path) and url.path[len(path) : len(path) + 1] in (b"", b"/")
-
-
-def _check_ports(draft: ConfigurationDraft) -> None:
-    """Warn of a virtual host that nobody can reach."""
-    if any(listener.endpoint for listener in draft.listeners):
-        return
-    ports = {listener.port for listener in draft.listeners}
-    for host in draft.virtual_hosts:
-        wanted = [address.port for address in host.addresses]
-        if wanted and ports and not any(port is None or port in ports for port in wanted):
-            shown = ", ".join(str(port) for port in wanted)
-            draft.problems.warn(
-                host.position, f"<VirtualHost>: there is no Listen for port {shown}"
-            )
-
-
-def _check_use(draft: ConfigurationDraft) -> None:
-    """Warn of what is said of a backend or balancer that nothing goes to."""
-    if not draft.failed.isdisjoint(("proxypass", "proxypassmatch", "sethandler", "balancermember")):
-        return
-    for host in (draft.main, *draft.virtual_hosts):
-        for backend, given in host.proxy_sets:
-            if not given.used:
-                message = f"no ProxyPass and no BalancerMember goes to {backend.label}"
-                draft.problems.warn(given.position, message)
-        for balancer in host.balancers.values():
-            if not balancer.used:
-                message = f"no ProxyPass goes to balancer://{balancer.name}"
-                draft.problems.warn(balancer.position, message)
-
-
-def _check_users(draft: ConfigurationDraft, host: VirtualHost) -> None:
-    """A rule about users needs to know how to ask for one."""
-    everywhere = [host.base, *(section.values for section in host.sections)]
-    given = {name for values in everywhere for name in values}
-    missing = [
-        name
-        for part, name in AUTH_PARTS.items()
-        if part not in given and name.lower() not in draft.failed
-    ]
-    if not missing:
-        return
-    for section in host.sections:
-        in_directory = section.kind is SectionKind.DIRECTORY or section.within is not None
-        if in_directory and not host.server.document_root:
-            continue
-        if any(_asks_for_user(rule) for rule in section.values.get("require", ())):
-            draft.problems.error(
-                section.position,
-                f"<{section.kind.value}>: Require of a user needs {' and '.join(missing)}",
-            )
-
-
-def _asks_for_user(rule: Requirement) -> bool:
-    if isinstance(rule, RequireNot):
-        return _asks_for_user(rule.inner)
-    children: Sequence[Requirement] = ()
-    if isinstance(rule, RequireAll | RequireAny | RequireNone):
-        children = rule.children
-    return isinstance(rule, RequireUser | RequireValidUser) or any(map(_asks_for_user, children))

@@ -11,7 +11,8 @@ APACHE_VERSION = (2, 4, 66)
 """The Apache whose language this is, for `<IfVersion>`."""
 
 _MODULES = (
-    "mod_proxy mod_proxy_scgi mod_proxy_balancer mod_lbmethod_byrequests mod_slotmem_shm mod_scgi"
+    "mod_proxy mod_proxy_scgi mod_proxy_balancer mod_proxy_hcheck mod_lbmethod_byrequests"
+    " mod_slotmem_shm mod_scgi"
     " mod_setenvif mod_env mod_headers mod_alias mod_authz_core mod_authz_host mod_authz_user"
     " mod_authn_core mod_authn_file mod_auth_basic mod_access_compat mod_log_config mod_version"
 )

@@ -10,9 +10,11 @@ from itertools import chain
 
 from scgiproxy.config import (
     authorization,
+    balancing,
     content,
     environment,
     header_edits,
+    health,
     inert,
     logs,
     proxy,
@@ -27,6 +29,8 @@ SUBJECTS: Mapping[str, tuple[Directive, ...]] = {
     "Server and limits": server.ROWS,
     "Sections": sections.ROWS,
     "Backends": proxy.ROWS,
+    "Balancers": balancing.ROWS,
+    "Health checks": health.ROWS,
     "What a backend says of itself": reversing.ROWS,
     "Documents, error pages and redirects": content.ROWS,
     "Variables": environment.ROWS,

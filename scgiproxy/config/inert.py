@@ -61,9 +61,8 @@ _REASONS = {
     "trailers are dropped": "MergeTrailers",
     _PROXY: "ProxyVia ProxyBadHeader ProxyIOBufferSize ProxyReceiveBufferSize Proxy100Continue"
     " ProxyMaxForwards ProxyDomain NoProxy ProxyPassInterpolateEnv",
-    "a virtual host has the main server's mounts and balancers too": "ProxyPassInherit"
-    " BalancerInherit",
-    "there is no balancer-manager yet": "BalancerGrowth BalancerPersist ProxyStatus",
+    "a virtual host has the main server's mounts too": "ProxyPassInherit",
+    "server-status always shows the balancers": "ProxyStatus",
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scgiproxy.config.assembly import Check, assemble
 from scgiproxy.config.directives import DIRECTIVES, is_served
-from scgiproxy.config.lexer import quote_word
+from scgiproxy.config.lexer import Word, quote_word
 from scgiproxy.config.model import Config, Position
 from scgiproxy.config.problems import Problems, nearest, suggest
 from scgiproxy.config.scopes import ConfigurationDraft, HostDraft, Place
@@ -21,8 +21,6 @@ from scgiproxy.config.unsupported import explain_unsupported
 DEFAULT_LISTEN = "127.0.0.1:8080"
 """Where options without ``--listen`` listen."""
 
-BALANCING_METHODS = ("byrequests",)
-
 _TRANSPARENT = frozenset({"if", "elseif", "else", "limit", "limitexcept"})
 """Sections of Apache that are not served and hold what may stand around them."""
 
@@ -32,21 +30,19 @@ def load_file(
     *,
     defines: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
-    balancing_methods: Sequence[str] = BALANCING_METHODS,
     check: Check | None = None,
 ) -> Config:
     """Load a configuration file and what it includes.
 
     `defines` are those of ``-D``; `environment` is what ``${NAME}`` and PassEnv may name, the
-    process' own by default; `balancing_methods` are the values of ``lbmethod``. Raises
-    `errors.ConfigError` with every problem, warnings included.
+    process' own by default. Raises `errors.ConfigError` with every problem, warnings included.
 
     `check` is for what only shows when the parts are made. It is called with the model, also with
     what is left of one that has errors, so that those of both are told in one run: it raises
     `errors.ConfigError`.
     """
     path = Path(path)
-    loading = _Loading(path.absolute().parent, str(path), defines, environment, balancing_methods)
+    loading = _Loading(path.absolute().parent, str(path), defines, environment)
     return loading.finish(loading.reader.read_file(path), check)
 
 
@@ -57,13 +53,12 @@ def load_text(
     server_root: str | Path = ".",
     defines: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
-    balancing_methods: Sequence[str] = BALANCING_METHODS,
     check: Check | None = None,
 ) -> Config:
     """Load a configuration from memory; `file_name` is what messages call it, and relative paths
     begin at `server_root`. Otherwise as `load_file`."""
     root = Path(server_root).absolute()
-    loading = _Loading(root, file_name, defines, environment, balancing_methods)
+    loading = _Loading(root, file_name, defines, environment)
     return loading.finish(loading.reader.read_text(text, file_name), check)
 
 
@@ -75,7 +70,7 @@ def load_options(
     They go through the same table. A position is the option and its number: ``--proxypass:1``.
     `check` is that of `load_file`. Raises `errors.ConfigError`.
     """
-    loading = _Loading(Path.cwd(), "--proxypass", None, None, BALANCING_METHODS)
+    loading = _Loading(Path.cwd(), "--proxypass", None, None)
     nodes = [
         Node("ProxyPass", text, Position("--proxypass", number))
         for number, text in enumerate(proxypass, 1)
@@ -99,7 +94,6 @@ class _Loading:
         file_name: str,
         defines: Mapping[str, str] | None,
         environment: Mapping[str, str] | None,
-        balancing_methods: Sequence[str],
     ) -> None:
         environment = os.environ if environment is None else environment
         self.problems = Problems()
@@ -116,7 +110,6 @@ class _Loading:
             self.problems,
             environment,
             self.reader.resolve,
-            balancing_methods,
         )
 
     def finish(self, nodes: Sequence[Node], check: Check | None) -> Config:
@@ -156,7 +149,7 @@ class _Loading:
             raise ValueError(
                 f"not allowed in {place.context.describe()}; expected in {row.contexts.describe()}"
             )
-        words = node.words()
+        words = [Word(node.arguments)] if row.raw and node.arguments else node.words()
         if any(not word.closed for word in words):
             place.warn(f"{row.shown}: the closing quote is missing")
         row.check_count(len(words))

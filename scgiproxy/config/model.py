@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scgiproxy.errors import Problem
-from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.message.backend_url import BackendUrl, TcpAddress
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.discovery import DiscoverySettings
 from scgiproxy.rules.mapping import Alias, Mount
 from scgiproxy.rules.sections import Pattern
 from scgiproxy.rules.sections import SectionKind as SectionKind
@@ -83,24 +85,33 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One BalancerMember."""
+    """One BalancerMember.
+
+    With `discovery` it stands for as many members as its host name does; each has these `settings`,
+    and those of SRV records their own set and load factor.
+    """
 
     url: BackendUrl
     settings: BackendSettings
     position: Position
+    discovery: DiscoverySettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """One ``balancer://name``. `max_attempts` is additional tries; None is members less one."""
+    """One ``balancer://name``. There may be no member where some may be added (`growth`)."""
 
     name: str
     members: tuple[Member, ...]
-    method: str = "byrequests"
-    timeout: float = 0.0
-    max_attempts: int | None = None
-    force_recovery: bool = True
-    options: Mapping[str, str] = field(default_factory=dict)
+    settings: BalancerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class NameServer:
+    """The ProxyResolver line."""
+
+    address: TcpAddress
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +131,13 @@ class Config:
     error_log: str | None = None
     log_positions: Mapping[str, Position] = field(default_factory=dict)
     """Where each log file is named first, by its path."""
+    balancing_methods: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
+    """The names of ``lbmethod``, and where they stand; whether there is such a method is not known
+    here."""
+    name_server: NameServer | None = None
+    """Who is asked for names with `discover`; None asks the system's."""
+    heartbeat_storage: str | None = None
+    """HeartbeatStorage: the file that ``lbmethod=heartbeat`` goes by."""
     notes: tuple[Problem, ...] = ()
+    probes_at_once: int = 16
+    """Of all members together; 0 is one."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scgiproxy.config.balancers import BALANCER_PARAMETERS
 from scgiproxy.config.problems import suggest
 from scgiproxy.config.scopes import Parameters, Place
-from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS, Parameter
+from scgiproxy.config.workers import MEMBER_FLAGS, WORKER_PARAMETERS, Parameter
 from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.rules.discovery import discovery_settings
 
 
 def read_parameters(
@@ -33,16 +35,24 @@ def read_parameters(
             place.warn(f"{directive}: {parameter.name} does nothing here: {parameter.inert}")
         elif parameter.for_members and not member:
             place.warn(f"{directive}: {parameter.name} does nothing outside a BalancerMember")
-        combine_parameters(values, fields)
+        elif not member and MEMBER_FLAGS & fields.keys():
+            place.warn(f"{directive}: status: R, H and N do nothing outside a BalancerMember")
+        values.update(fields)
     return place.parameters(values)
 
 
-def combine_parameters(values: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Add fields to `values` in place; of two of one name the later counts."""
-    options = {**values.get("options", {}), **later.get("options", {})}
-    values.update(later)
-    if options:
-        values["options"] = options
+def read_member_parameters(
+    place: Place, directive: str, words: list[str], url: BackendUrl
+) -> Parameters:
+    """Read those of a BalancerMember, or of a ProxySet that may be meant for one.
+
+    Raises ValueError for a `discover` of what has no name.
+    """
+    parameters = read_parameters(place, directive, words, balancer=False, member=True)
+    kind = parameters.values.get("discover")
+    if kind is not None and url.address is not None:
+        discovery_settings(kind.value, url.address)
+    return parameters
 
 
 def _explain(word: str, table: Mapping[str, Parameter], kind: str) -> str:
@@ -60,10 +70,9 @@ def _explain(word: str, table: Mapping[str, Parameter], kind: str) -> str:
 
 def set_parameters(place: Place, directive: str, backend: BackendUrl, words: list[str]) -> None:
     """Give parameters to a balancer, or to every mount and member of a backend."""
-    is_balancer = backend.address is None
-    parameters = read_parameters(place, directive, words, balancer=is_balancer, member=True)
-    if is_balancer:
-        balancer = place.host.balancer(backend.balancer, place.position)
-        balancer.parameters.append(parameters)
+    if backend.address is None:
+        parameters = read_parameters(place, directive, words, balancer=True)
+        place.host.balancer(backend.balancer, place.position).parameters.append(parameters)
     elif words:
+        parameters = read_member_parameters(place, directive, words, backend)
         place.host.proxy_sets.append((backend, parameters))

@@ -1,4 +1,4 @@
-"""Rows of the table: ProxyPass and kin, balancers, and SCGIMount (mod_proxy, mod_scgi)."""
+"""Rows of the table: ProxyPass and kin, and SCGIMount (mod_proxy, mod_scgi)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from scgiproxy.config.arguments import as_bytes, parse_flag, parse_integer
 from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.parameters import read_parameters, set_parameters
-from scgiproxy.config.scopes import MemberDraft, MountDraft, Place
+from scgiproxy.config.scopes import MountDraft, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge, Read
 from scgiproxy.message.backend_url import (
     BackendUrl,
@@ -28,8 +28,6 @@ _KEYWORDS = {
     "interpolate": "${...} is replaced on loading",
 }
 """Words after the URL, and why they do nothing here."""
-_LOST = BackendUrl(None, b"", "", "")
-"""Of a `<Proxy>` whose URL cannot be read."""
 _FORM = "URL or !, and then key=value, nocanon or noquery"
 
 
@@ -88,7 +86,7 @@ def _target(place: Place, directive: str, url: str, pattern: Pattern) -> Backend
         target = _expression_target(url)
         if missing := missing_groups(target.path, pattern):
             place.warn(f"{directive}: {missing}")
-    _hint(place, directive, target)
+    hint_at(place, directive, target)
     return target
 
 
@@ -115,7 +113,8 @@ def _expression_target(url: str) -> BackendUrl:
     )
 
 
-def _hint(place: Place, directive: str, target: BackendUrl) -> None:
+def hint_at(place: Place, directive: str, target: BackendUrl) -> None:
+    """Tell what is to be known of a backend at that address."""
     if target.note:
         place.warn(f"{directive}: {target.note}")
     if isinstance(target.address, TcpAddress) and not _is_loopback(target.address.host):
@@ -173,7 +172,7 @@ def _read_scgi_mount(place: Place, words: list[str]) -> MountDraft:
     target = BackendUrl(
         TcpAddress(host, port), b"/" if path.endswith("/") else b"", f"scgi://{address}"
     )
-    _hint(place, "SCGIMount", target)
+    hint_at(place, "SCGIMount", target)
     # mod_scgi always tells the application where it is mounted.
     return MountDraft(as_bytes(path), target, place.parameters({"path_info": True}))
 
@@ -189,35 +188,6 @@ def _set(place: Place, words: list[str]) -> None:
     if len(words) < 2 or not _URL.match(words[0]):
         raise ValueError(f"expected URL key=value, got {' '.join(words)!r}")
     set_parameters(place, "ProxySet", parse_backend_url(words[0]), words[1:])
-
-
-def _add_member(place: Place, words: list[str]) -> None:
-    if place.context is Context.PROXY:
-        balancer = place.backend
-        if place.is_lost:
-            balancer = _LOST
-        if balancer is None or balancer.address is not None:
-            raise ValueError("expected it in a <Proxy balancer://NAME>")
-    else:
-        if len(words) < 2:
-            raise ValueError("expected balancer://NAME and a URL outside <Proxy>")
-        balancer, words = parse_backend_url(words[0]), words[1:]
-        if balancer.address is not None:
-            raise ValueError(f"expected balancer://NAME first, got {balancer.label!r}")
-    url = parse_backend_url(words[0])
-    if url.address is None:
-        raise ValueError(f"a balancer cannot be a member, got {words[0]!r}")
-    _hint(place, "BalancerMember", url)
-    parameters = read_parameters(place, "BalancerMember", words[1:], balancer=False, member=True)
-    draft = place.host.balancer(balancer.balancer, place.position)
-    for other in draft.members:
-        if (other.url.address, other.url.path) == (url.address, url.path):
-            place.warn(
-                f"BalancerMember: {words[0]} is a member already, by"
-                f" {other.parameters.position}; this line does nothing"
-            )
-            return
-    draft.members.append(MemberDraft(url, parameters))
 
 
 def _read_words(_: Place, words: list[str]) -> list[str]:
@@ -286,16 +256,6 @@ ROWS = (
         merge=Merge.BY_KEY,
         doc="Parameters for a balancer, or for every mount and member of a backend. In a <Proxy>"
         " with a URL, that is the backend.",
-    ),
-    Directive(
-        name="BalancerMember",
-        contexts=HOST | Context.PROXY,
-        syntax="[balancer://NAME] URL [KEY=VALUE ...]",
-        count=(1, None),
-        read=_read_words,
-        effect=_add_member,
-        merge=Merge.APPEND,
-        doc="A backend of a balancer, which is the <Proxy> section's, or the one that is named.",
     ),
     Directive(
         name="ProxyErrorOverride",

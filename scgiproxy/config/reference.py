@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from scgiproxy.config.balancers import BALANCER_PARAMETERS
 from scgiproxy.config.directives import SUBJECTS
 from scgiproxy.config.table import SECTION, Context, Directive
-from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS, Parameter
+from scgiproxy.config.workers import WORKER_PARAMETERS, Parameter
 
 _SPECIAL = re.compile(r"[\\*`|]|_(?!\w)")
 

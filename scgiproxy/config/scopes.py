@@ -15,6 +15,7 @@ from scgiproxy.config.model import HostAddress, Listener, Position, Section
 from scgiproxy.config.problems import Problems
 from scgiproxy.config.table import Context
 from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.rules.health import HealthCondition
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.sections import Pattern
 
@@ -88,6 +89,10 @@ class HostDraft:
     balancers: dict[str, BalancerDraft] = field(default_factory=dict)
     proxy_sets: list[tuple[BackendUrl, Parameters]] = field(default_factory=list)
     handlers: dict[str, tuple[Position, ...]] = field(default_factory=dict)
+    health_conditions: dict[str, HealthCondition] = field(default_factory=dict)
+    """By name in lower case."""
+    health_templates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By name in lower case."""
 
     def balancer(self, name: str, position: Position) -> BalancerDraft:
         """The draft of that name, made when this is the first time it is named."""
@@ -103,11 +108,12 @@ class ConfigurationDraft:
     environment: Mapping[str, str]
     resolve: Callable[[str], Path]
     """A path as written to a path below ServerRoot."""
-    balancing_methods: Sequence[str]
     values: dict[str, Any] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     virtual_hosts: list[HostDraft] = field(default_factory=list)
     log_formats: dict[str, str] = field(default_factory=dict)
+    balancing_methods: dict[str, tuple[Position, ...]] = field(default_factory=dict)
+    """The names of ``lbmethod``, and where they stand."""
     failed: set[str] = field(default_factory=set)
     """Directives of which a line could not be used: what is missing then is no news."""
     serial: int = 0

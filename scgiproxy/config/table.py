@@ -91,6 +91,7 @@ class Directive:
     - `enter` makes it a section: called with the place and the node. `inside` is what it is to the
       directives in it.
     - `inert` says why it does nothing here; the check tells so once.
+    - `raw` ones get what follows the name as one word, quotes and all.
     - `read_time` ones are executed by `config.tree`; their row is for messages and the reference.
     """
 
@@ -109,6 +110,7 @@ class Directive:
     inside: Context | None = None
     default: str = ""
     inert: str = ""
+    raw: bool = False
     read_time: bool = False
 
     @property

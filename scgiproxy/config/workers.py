@@ -1,4 +1,4 @@
-"""The worker and balancer parameters that there are, what they take and what they set."""
+"""The worker parameters that there are, what they take and what they set."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, parse_integer
-from scgiproxy.config.problems import suggest
+from scgiproxy.config.health import READERS
 from scgiproxy.config.scopes import Place
+from scgiproxy.rules.discovery import RecordKind
+from scgiproxy.rules.sticky import MAX_ROUTE
 
 _LOAD_FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
 _STATUS = re.compile(r"(?:[+-]?[DSIRHENC])+", re.IGNORECASE)
-
-APACHE_METHODS = ("byrequests", "bytraffic", "bybusyness", "heartbeat")
+_RATE = re.compile(r"([0-9]{1,3})%?")
+_FLAGS = {
+    "D": "disabled",
+    "S": "stopped",
+    "I": "ignore_errors",
+    "R": "spare",
+    "H": "standby",
+    "N": "draining",
+}
+"""The letters of `status`, and the fields that they set."""
+MEMBER_FLAGS = frozenset({"spare", "standby", "draining"})
+"""Those that mean something among others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One key.
 
-    `read` gives fields of `rules.backend.BackendSettings`, or of `model.Balancer`. `inert` says
-    why it does nothing; `for_members` that it means something for a BalancerMember only.
+    `read` gives fields of `rules.backend.BackendSettings` (and `discover`), or of
+    `rules.balancer.BalancerSettings` (see `config.balancers`). `inert` says why it does nothing;
+    `for_members` that it means something for a BalancerMember only.
     """
 
     name: str
@@ -33,7 +46,8 @@ class Parameter:
     for_members: bool = False
 
 
-def _field(name: str, parse: Callable[[str], Any]) -> Callable[[Place, str], Mapping[str, Any]]:
+def field(name: str, parse: Callable[[str], Any]) -> Callable[[Place, str], Mapping[str, Any]]:
+    """A rule that sets one field."""
     return lambda _, word: {name: parse(word)}
 
 
@@ -54,9 +68,23 @@ def _parse_load_factor(word: str) -> float:
 
 
 def _parse_route(word: str) -> bytes:
-    if len(as_bytes(word)) > 63:
-        raise ValueError(f"expected at most 63 characters, got {word!r}")
+    if len(as_bytes(word)) > MAX_ROUTE:
+        raise ValueError(f"expected at most {MAX_ROUTE} bytes, got {word!r}")
     return as_bytes(word)
+
+
+def _parse_rate(word: str) -> float:
+    found = _RATE.fullmatch(word)
+    if not found or not 1 <= int(found[1]) <= 100:
+        raise ValueError(f"expected a percentage from 1 to 100, got {word!r}")
+    return int(found[1]) / 100
+
+
+def _parse_kind(word: str) -> RecordKind:
+    try:
+        return RecordKind(word.lower())
+    except ValueError:
+        raise ValueError(f"expected a or srv, got {word!r}") from None
 
 
 def _read_status(place: Place, word: str) -> Mapping[str, Any]:
@@ -71,14 +99,12 @@ def _read_status(place: Place, word: str) -> Mapping[str, Any]:
             letters[character] = sign
             sign = True
     for letter in letters:
-        if letter not in "DSH":
-            place.warn(f"status={word}: the letter {letter} does nothing here; D, S and H do")
-    fields: dict[str, Any] = {}
-    if "D" in letters or "S" in letters:
-        fields["disabled"] = letters.get("D", False) or letters.get("S", False)
-    if "H" in letters:
-        fields["standby"] = letters["H"]
-    return fields
+        if letter not in _FLAGS:
+            place.warn(
+                f"status={word}: the letter {letter} does nothing: a member is put in error, or"
+                " fails its health check, by what it does"
+            )
+    return {_FLAGS[letter]: given for letter, given in letters.items() if letter in _FLAGS}
 
 
 def _read_flush(place: Place, word: str) -> Mapping[str, Any]:
@@ -124,7 +150,6 @@ def _worker(
 
 _TIME = "TIME"
 _NO_POOL = "no connection is kept: SCGI has one request for each"
-_NO_CHECKS = "backends are not probed; a member in error is tried again after retry"
 _NOT_SCGI = "it belongs to another protocol"
 
 
@@ -138,76 +163,168 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
             "timeout",
             _TIME,
             "Longest wait for one read or write; a plain number is seconds.",
-            _field("timeout", _seconds),
+            field("timeout", _seconds),
         ),
         _worker(
             "connectiontimeout",
             _TIME,
             "Longest wait for a connection; a plain number is seconds.",
-            _field("connect_timeout", _seconds),
+            field("connect_timeout", _seconds),
         ),
         _worker(
             "retry",
             _TIME,
             "How long a member in error is left alone; a plain number is seconds.",
-            _field("retry", lambda word: parse_duration(word, zero=True)),
+            field("retry", lambda word: parse_duration(word, zero=True)),
             for_members=True,
         ),
         _worker(
             "acquire",
             _TIME,
             "Longest wait for one of max connections; a plain number is milliseconds.",
-            _field("acquire", lambda word: parse_duration(word, "ms")),
+            field("acquire", lambda word: parse_duration(word, "ms")),
         ),
         _worker(
             "max",
             "NUMBER",
             "Connections at a time.",
-            _field("max_connections", lambda word: parse_integer(word, 1)),
+            field("max_connections", lambda word: parse_integer(word, 1)),
         ),
         _worker(
             "maxheader",
             "BYTES",
             "The longest header block that this backend takes (rTorrent: 2000).",
-            _field("max_header", lambda word: parse_integer(word, 512)),
+            field("max_header", lambda word: parse_integer(word, 512)),
         ),
         _worker(
             "halfclose",
             "On|Off",
             "Whether the sending side is closed after the request.",
-            _field("half_close", parse_flag),
+            field("half_close", parse_flag),
         ),
         _worker(
             "pathinfo",
             "On|Off",
             "Whether PATH_INFO is sent, with the mount point as SCRIPT_NAME.",
-            _field("path_info", parse_flag),
+            field("path_info", parse_flag),
         ),
         _worker(
-            "keepalive", "On|Off", "SO_KEEPALIVE on connections.", _field("keepalive", parse_flag)
+            "keepalive", "On|Off", "SO_KEEPALIVE on connections.", field("keepalive", parse_flag)
         ),
         _worker(
-            "status", "LETTERS", "D or S: disabled; H: used when no other member is.", _read_status
+            "status",
+            "LETTERS",
+            "D or S: disabled; H: used when no other member is; R: takes the place of one that is"
+            " not usable; N: only for sessions that have it already; I: never put in error. E and C"
+            " are set by the gateway itself.",
+            _read_status,
         ),
         _worker(
             "loadfactor",
             "1..100",
             "The member's share of the requests.",
-            _field("load_factor", _parse_load_factor),
+            field("load_factor", _parse_load_factor),
             for_members=True,
         ),
         _worker(
             "lbset",
             "0..99",
             "Members of a set are used when none of a lower one is usable.",
-            _field("lbset", lambda word: parse_integer(word, 0, 99)),
+            field("lbset", lambda word: parse_integer(word, 0, 99)),
             for_members=True,
         ),
         _worker(
             "route",
             "NAME",
             "What a session calls this member.",
-            _field("route", _parse_route),
+            field("route", _parse_route),
+            for_members=True,
+        ),
+        _worker(
+            "redirect",
+            "NAME",
+            "The route that takes over the sessions of this member while it is not usable.",
+            field("redirect", _parse_route),
+            for_members=True,
+        ),
+        _worker(
+            "slowstart",
+            _TIME,
+            "How long the load factor of a member that is up again takes to grow to the whole; a"
+            " plain number is seconds.",
+            field("slow_start", _seconds),
+            for_members=True,
+        ),
+        _worker(
+            "preconnect",
+            "NUMBER",
+            "Connections that are kept ready.",
+            field("preconnect", lambda word: parse_integer(word, 0, 1000)),
+            for_members=True,
+        ),
+        _worker(
+            "ejectrate",
+            "PERCENT",
+            "The share of faulty exchanges that puts the member in error, in place of a single one.",
+            field("eject_rate", _parse_rate),
+            for_members=True,
+        ),
+        _worker(
+            "discover",
+            "a|srv",
+            "A member for each address (a), or for each SRV record (srv), of the URL's host name, as"
+            " name servers know them at the time.",
+            field("discover", _parse_kind),
+            for_members=True,
+        ),
+        _worker(
+            "hcmethod",
+            "NAME",
+            "How the member is checked: NONE, TCP (by connecting), or by an OPTIONS, HEAD or GET; with"
+            " 11 after the name the request is one of HTTP/1.1, else of HTTP/1.0.",
+            READERS["hcmethod"],
+            for_members=True,
+        ),
+        _worker(
+            "hcinterval",
+            _TIME,
+            "How long after a check the next one begins; a plain number is seconds. Without it 30 s.",
+            READERS["hcinterval"],
+            for_members=True,
+        ),
+        _worker(
+            "hcpasses",
+            "NUMBER",
+            "How many good checks in a row bring the member back.",
+            READERS["hcpasses"],
+            for_members=True,
+        ),
+        _worker(
+            "hcfails",
+            "NUMBER",
+            "How many failed checks in a row put the member out of use.",
+            READERS["hcfails"],
+            for_members=True,
+        ),
+        _worker(
+            "hcuri",
+            "PATH",
+            "What is asked for, after the path of the member's URL.",
+            READERS["hcuri"],
+            for_members=True,
+        ),
+        _worker(
+            "hcexpr",
+            "NAME",
+            "The ProxyHCExpr that holds for a good answer. Without it the status is 200 to 399.",
+            READERS["hcexpr"],
+            for_members=True,
+        ),
+        _worker(
+            "hctemplate",
+            "NAME",
+            "The ProxyHCTemplate whose parameters are taken; those after it change them.",
+            READERS["hctemplate"],
             for_members=True,
         ),
         _worker("flushpackets", "On|Off|Auto", "Everything is flushed at once.", _read_flush),
@@ -216,7 +333,6 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
         *(
             _worker(name, syntax, "", _checked(parse), inert=inert)
             for name, syntax, parse, inert in (
-                ("redirect", "NAME", _parse_route, "sessions do not stay with a member yet"),
                 ("min", "NUMBER", parse_integer, _NO_POOL),
                 ("smax", "NUMBER", parse_integer, _NO_POOL),
                 ("ttl", _TIME, _seconds, _NO_POOL),
@@ -230,76 +346,6 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
                 ("upgrade", "PROTOCOL", str, _NOT_SCGI),
                 ("secret", "TEXT", str, _NOT_SCGI),
                 ("mapping", "encoded|servlet", str, "paths are mapped decoded and normalised"),
-                ("hcmethod", "NAME", str, _NO_CHECKS),
-                ("hcpasses", "NUMBER", parse_integer, _NO_CHECKS),
-                ("hcfails", "NUMBER", parse_integer, _NO_CHECKS),
-                ("hcinterval", _TIME, _seconds, _NO_CHECKS),
-                ("hcuri", "PATH", str, _NO_CHECKS),
-                ("hcexpr", "NAME", str, _NO_CHECKS),
-                ("hctemplate", "NAME", str, _NO_CHECKS),
-            )
-        ),
-    ]
-)
-"""By name, in lower case."""
-
-
-def _read_method(place: Place, word: str) -> Mapping[str, Any]:
-    known = place.configuration.balancing_methods
-    if word in known:
-        return {"method": word}
-    if word in APACHE_METHODS:
-        place.warn(f"lbmethod={word} is not served here; byrequests is used instead")
-        return {"method": "byrequests"}
-    expected = ", ".join(known)
-    raise ValueError(f"expected {expected}, got {word!r}{suggest(word, known)}")
-
-
-def _option(name: str) -> Callable[[Place, str], Mapping[str, Any]]:
-    return lambda _, word: {"options": {name: word}}
-
-
-_NO_STICKINESS = "sessions do not stay with a member yet"
-_NO_STATUS = "a member is put in error for what it does wrong, not for its answers"
-
-BALANCER_PARAMETERS: Mapping[str, Parameter] = dict(
-    [
-        _worker("lbmethod", "NAME", "How a member is chosen.", _read_method),
-        _worker(
-            "timeout",
-            _TIME,
-            "How long to wait for a usable member; a plain number is seconds.",
-            _field("timeout", lambda word: parse_duration(word, zero=True)),
-        ),
-        _worker(
-            "maxattempts",
-            "NUMBER",
-            "Additional members that are tried for one request.",
-            _field("max_attempts", parse_integer),
-        ),
-        _worker(
-            "forcerecovery",
-            "On|Off",
-            "Whether all members are tried again when all are in error.",
-            _field("force_recovery", parse_flag),
-        ),
-        _worker(
-            "pathinfo",
-            "On|Off",
-            "Whether PATH_INFO is sent, with the mount point as SCRIPT_NAME.",
-            _field("path_info", parse_flag),
-        ),
-        *(
-            _worker(name, syntax, "", _option(name), inert=inert)
-            for name, syntax, inert in (
-                ("stickysession", "COOKIE[|PARAMETER]", _NO_STICKINESS),
-                ("stickysessionsep", "CHARACTER|Off", _NO_STICKINESS),
-                ("scolonpathdelim", "On|Off", _NO_STICKINESS),
-                ("nofailover", "On|Off", _NO_STICKINESS),
-                ("failonstatus", "STATUS,...", _NO_STATUS),
-                ("failontimeout", "On|Off", "a time-out of a backend always counts"),
-                ("growth", "NUMBER", "members are not added while the gateway runs"),
-                ("nonce", "None|TEXT", "there is no balancer-manager yet"),
             )
         ),
     ]

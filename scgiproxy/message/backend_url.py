@@ -94,8 +94,8 @@ def parse_backend_url(text: str) -> BackendUrl:
     return BackendUrl(TcpAddress(host, port), _bytes(slash + path), label)
 
 
-def split_authority(authority: str) -> tuple[str, int]:
-    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` to host and port (default 4000).
+def split_authority(authority: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` to host and port.
 
     Raises ValueError with a sentence that says what was expected.
     """
@@ -113,16 +113,22 @@ def split_authority(authority: str) -> tuple[str, int]:
         host, _, port = authority.lower().partition(":")
         if not host:
             raise ValueError(f"no host in {authority!r}; expected host:port (IPv6: [::1]:port)")
-        if not _HOST.fullmatch(host):
+        if not is_host_name(host):
             raise ValueError(f"{host!r} is no host name; expected letters, digits, dots, dashes")
     if not port:
-        return host, DEFAULT_PORT
+        return host, default_port
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError(
             f"port {port!r} of {authority!r} is no number from 1 to 65535"
             " (do both paths of the mount end in a slash, or neither?)"
         )
     return host, int(port)
+
+
+def is_host_name(host: str) -> bool:
+    """Whether `host`, in lower case, is a name that can be looked up: letters, digits, dashes and
+    underscores, in the lengths of RFC 1035. A dot at the end is allowed."""
+    return _HOST.fullmatch(host) is not None
 
 
 def _parse_unix(text: str) -> BackendUrl:

@@ -14,13 +14,23 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, ConnectFailed, NameNotFound, Unavailable
+from scgiproxy.errors import (
+    BackendBusy,
+    BackendError,
+    ClientGone,
+    ConnectFailed,
+    FailedStatus,
+    NameNotFound,
+    Unavailable,
+)
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.resolve import Addresses
 from scgiproxy.pool.selection import Blocked
+from scgiproxy.rules.facts import Facts
+from scgiproxy.rules.sticky import Session
 from scgiproxy.wire.dial import Dialling
 from scgiproxy.wire.transport import SocketAddress
 
@@ -48,6 +58,8 @@ _CONNECTED: Final = Stage.CONNECTED
 _ENDED: Final = Stage.ENDED
 _NOT_BLOCKED: Final = Blocked.NONE
 
+_NO_VERDICT: Final = ClientGone("how it would have ended is not known")
+
 
 class Route:
     """What the attempts to reach one backend need, worked out beforehand."""
@@ -73,7 +85,6 @@ class Route:
             self.environment = {
                 b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
                 b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
-                b"BALANCER_WORKER_ROUTE": settings.route,
             }
 
 
@@ -83,31 +94,52 @@ class Dispatch:
 
     `backend` is the one that is being dialled or is connected, None while there is none. While
     there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
+    `tried` are the members that have been given up, `busy` those of them whose listen queue was
+    full, `reasons` why, and `repeats` how often `retry` was granted; `over_budget` is why it was
+    not. `kind` and `number` say for whom it waits in the queue, and since when.
     """
 
     __slots__ = (
         "_addresses",
+        "_begun_at",
         "_call",
         "_dialling",
         "_index",
+        "_judged",
+        "_patient",
         "_pool",
         "_probing",
         "_route",
         "backend",
         "blocked",
+        "busy",
         "deadline",
         "gives_up",
+        "kind",
+        "number",
+        "over_budget",
         "queued_at",
         "reasons",
+        "repeats",
+        "session",
         "stage",
         "tried",
     )
 
+    # Set when it is put into the queue.
+    kind: tuple[object, ...]
+    number: int
+    queued_at: float
+
     _log = Logger()
 
-    def __init__(self, pool: Pool, call: ICall) -> None:
+    def __init__(self, pool: Pool, call: ICall, session: Session | None = None) -> None:
         self._pool = pool
         self._call = call
+        self.session = session
+        self._begun_at = inf
+        self._judged = False
+        self._patient = False
         self._route: Route | None = None
         self._dialling: Dialling | None = None
         self._addresses: tuple[SocketAddress, ...] = ()
@@ -117,13 +149,25 @@ class Dispatch:
         self.blocked = _NOT_BLOCKED
         self.deadline = inf
         self.gives_up = inf
-        self.queued_at = 0.0
         self.stage = _CHOOSING
+        self.repeats = 0
+        self.over_budget = False
+        self.busy: tuple[Backend, ...] = ()
         self.tried: tuple[Backend, ...] = ()
         self.reasons: tuple[Exception, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Dispatch {self.stage.value}, {self.backend or 'no backend'}>"
+
+    @property
+    def request(self) -> Facts | None:
+        """What the request is that it is for, as far as the call knows."""
+        return self._call.request
+
+    @property
+    def attempts(self) -> int:
+        """How many members have failed; one that was busy has not been tried."""
+        return len(self.tried) - len(self.busy)
 
     # -- for the call --------------------------------------------------------------------------
 
@@ -139,7 +183,7 @@ class Dispatch:
         elif stage is _DIALLING and self._dialling is not None:
             self._dialling.stopConnecting()
             self._dialling = None
-        self._end(None, 0, 0)
+        self._end(_NO_VERDICT, 0, 0)
 
     def release(
         self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
@@ -153,19 +197,70 @@ class Dispatch:
         if self.stage is not _CONNECTED:
             return
         if self._probing and fault is None:
-            self.answered()
+            self.answered(200)
         self._end(fault, sent, received)
 
-    def answered(self) -> None:
-        """A response head has come: a member on probation is up again, before the answer ends."""
-        if self._probing and self.stage is _CONNECTED and self.backend is not None:
-            self._probing = False
-            self.backend.answered()
-            self._pool.drain()
+    def answered(self, status: int) -> None:
+        """A response head has come: a member on probation is up again, before the answer ends,
+        unless `status` is one that counts as a failure (``failonstatus``)."""
+        backend = self.backend
+        if self.stage is not _CONNECTED or backend is None:
+            return
+        pool = self._pool
+        failed = status in pool.settings.fail_on_status
+        proved = self._probing and not failed
+        self._probing = False
+        if failed:
+            self._judged = True
+            backend.fail(FailedStatus(f"{backend.label} answered with status {status}"))
+        elif proved:
+            backend.answered()
+        times = pool.times
+        # Without a beginning the balancing method was another one then.
+        if times is not None and self._begun_at != inf:
+            now = pool.clock.seconds()
+            (times.failed if failed else times.observe)(backend, now - self._begun_at, now)
+        if proved or failed:
+            # Who waits for a member that can be used may have one now, or a time when to look.
+            pool.drain()
+
+    def retry(self, fault: BackendError, *, sent: int = 0, received: int = 0) -> bool:
+        """Try the next member after all, since this one has gone without a byte of an answer.
+
+        Only the call can know whether its request may be repeated. False, and nothing happens, if
+        no member or no attempt is left, or the budget for repeated requests is spent; then there
+        is still `release` to be called. Otherwise `call.connected` or `call.dispatch_failed` is
+        called once more, maybe before this returns.
+        """
+        backend = self.backend
+        pool = self._pool
+        if self.stage is not _CONNECTED or backend is None or not pool.may_repeat(self, fault):
+            return False
+        self.repeats += 1
+        # Unlike those of a failed connection these do not say whose they are.
+        self.reasons += (type(fault)(f"{backend.label}: {fault}"),)
+        backend.bytes_sent += sent
+        backend.bytes_received += received
+        self._attempt_failed(fault)
+        return True
 
     def environment(self) -> dict[bytes, bytes]:
         """The variables of a balancer, ``BALANCER_*``; empty for a backend that stands alone."""
-        return {} if self._route is None else self._route.environment.copy()
+        route = self._route
+        if route is None or not route.backend.member:
+            return {}
+        variables = route.environment.copy()
+        backend = route.backend
+        variables[b"BALANCER_WORKER_ROUTE"] = backend.route
+        session = self.session
+        if session is not None:
+            variables[b"BALANCER_SESSION_STICKY"] = session.name
+            variables[b"BALANCER_SESSION_ROUTE"] = session.route
+        if self._pool.settings.sticky is not None and (
+            session is None or not session.route or session.route != backend.route
+        ):
+            variables[b"BALANCER_ROUTE_CHANGED"] = b"1"
+        return variables
 
     # -- for the pool --------------------------------------------------------------------------
 
@@ -176,6 +271,8 @@ class Dispatch:
         self._probing = route.backend.take()
         self._addresses = route.addresses.current()
         self._index = 0
+        if self._pool.times is not None:
+            self._begun_at = self._pool.clock.seconds()
         if self._addresses:
             self._dial(route)
             return
@@ -184,9 +281,19 @@ class Dispatch:
         self._pool.dialer.wheel.watch(self)
         route.addresses.wait(self)
 
+    def come_back(self) -> bool:
+        """Take those that were only busy for untried, now that there is nobody else; False if
+        there are none. Then it waits for a place in their listen queues."""
+        busy, self.busy = self.busy, ()
+        if not busy:
+            return False
+        self._patient = True
+        self.tried = tuple(backend for backend in self.tried if backend not in busy)
+        return True
+
     def fail(self, error: BackendError) -> None:
         """There will be no connection."""
-        self.stage = _ENDED
+        self._over()
         try:
             self._call.dispatch_failed(error)
         except Exception:
@@ -202,7 +309,8 @@ class Dispatch:
             route.timeout,
             keepalive=route.keepalive,
             # Rather another member now than this one later.
-            wait_for_backlog=not (route.on_unix and self._pool.may_go_elsewhere(self)),
+            wait_for_backlog=self._patient
+            or not (route.on_unix and self._pool.may_go_elsewhere(self)),
         )
         if self.stage is _DIALLING:
             self._dialling = dialling
@@ -270,22 +378,46 @@ class Dispatch:
         else:
             self._attempt_failed(error)
 
-    def _attempt_failed(self, error: ConnectFailed) -> None:
+    def _attempt_failed(self, error: BackendError) -> None:
         backend = self.backend
         if backend is None:
             return
         self.stage = _CHOOSING
         self.backend = None
         self.tried += (backend,)
-        backend.give_back(error, self._probing)
+        if isinstance(error, BackendBusy) and not self._patient:
+            self.busy += (backend,)
+        self._give_back(backend, error)
         self._pool.attempt_failed(self)
 
-    def _end(self, fault: BackendError | None, sent: int, received: int) -> None:
+    def _end(self, fault: Exception | None, sent: int, received: int) -> None:
         """Give back what is held."""
-        self.stage = _ENDED
+        self._over()
         backend, self.backend = self.backend, None
         if backend is not None:
             backend.bytes_sent += sent
             backend.bytes_received += received
-            backend.give_back(fault, self._probing)
+            self._give_back(backend, fault)
             self._pool.drain()
+
+    def _over(self) -> None:
+        if self.repeats and self.stage is not _ENDED:
+            self._pool.budget.give_back(self.repeats)
+        self.stage = _ENDED
+
+    def _give_back(self, backend: Backend, fault: Exception | None) -> None:
+        pool = self._pool
+        if self._judged:
+            # By its status, which counts once.
+            self._judged = False
+            backend.give_back(_NO_VERDICT, self._probing)
+            return
+        counts = False
+        if isinstance(fault, BackendError):
+            counts = fault.counts
+            if fault.too_slow and not pool.settings.fail_on_timeout:
+                fault = _NO_VERDICT
+        backend.give_back(fault, self._probing)
+        if counts and pool.times is not None and self._begun_at != inf:
+            now = pool.clock.seconds()
+            pool.times.failed(backend, now - self._begun_at, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
@@ -11,7 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from scgiproxy.errors import BackendError
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address
+from scgiproxy.pool.ejection import ErrorRate
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.health import ProbeResult
 
 
 class Condition(Enum):
@@ -47,9 +50,17 @@ class Backend:
     A member that goes into error is logged once (warn), and once when it is up again (info): when
     it has answered, not when it is merely tried again. Failures in between are logged at debug.
 
+    What may change while it runs, each by assignment: the flags `disabled`, `stopped`, `draining`,
+    `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict), `route`,
+    `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
+
+    `last_probe` is how the last probe went, None if there was none. `on_unreachable` is called with
+    the member when it is in error since there was no connection to it.
+
     Counters: `in_flight` (requests that hold a connection or are getting one), `elected` (times
-    it was chosen), `errors` (faults), `bytes_sent`, `bytes_received`. `load` and `factor` belong
-    to the balancing method: ``lbstatus``, and the load factor in hundredths.
+    it was chosen), `errors` (faults), `bytes_sent`, `bytes_received`. For the balancing method:
+    `factor`, the load factor in hundredths at the moment (slow start lowers it), and what it keeps
+    itself, `load` (``lbstatus``), `latency` (seconds to the first byte) and `latency_at` (when).
     """
 
     def __init__(
@@ -69,9 +80,20 @@ class Backend:
         self.balancer = balancer
         self.member = balancer is not None
         self.disabled = settings.disabled
+        self.stopped = settings.stopped
+        self.draining = settings.draining
+        self.standby = settings.standby
+        self.spare = settings.spare
+        self.ignore_errors = settings.ignore_errors or not self.member
+        self.check_failed = False
+        self.route = settings.route
+        self.redirect = settings.redirect
+        self.lbset = settings.lbset
         self.limit = settings.max_connections
-        self.factor = round(settings.load_factor * 100)
+        self.factor = self.full_factor = round(settings.load_factor * 100)
         self.load = 0
+        self.latency = 0.0
+        self.latency_at = 0.0
         self.in_flight = 0
         self.elected = 0
         self.errors = 0
@@ -80,25 +102,41 @@ class Backend:
         self.condition = _UP
         self.down_since = 0.0
         self.down_until = 0.0
+        self.up_since = 0.0
+        self.last_fault: BackendError | None = None
+        self.last_probe: ProbeResult | None = None
+        self.on_unreachable: Callable[[Backend], object] | None = None
+        self._rate = None if settings.eject_rate is None else ErrorRate(settings.eject_rate)
         self._clock = clock
         self._life = _life(self)
 
     def __repr__(self) -> str:
-        state = self.condition.value
-        if self.condition is _DOWN:
-            left = self.down_until - self._clock.seconds()
-            state = f"down for {left:.0f} s more" if left > 0 else "down, due for a retry"
-        if self.disabled:
-            state += ", disabled"
         limit = "" if self.limit is None else f" of {self.limit}"
         return (
-            f"<Backend {self.label} {state}, {self.in_flight}{limit} in flight,"
-            f" {self.elected} elected, {self.errors} errors>"
+            f"<Backend {self.label} {self.state(self._clock.seconds())},"
+            f" {self.in_flight}{limit} in flight, {self.elected} elected, {self.errors} errors>"
         )
+
+    def state(self, now: float) -> str:
+        """How it is, in words."""
+        if self.stopped:
+            return "stopped"
+        if self.disabled:
+            return "disabled"
+        if self.check_failed:
+            return "failed by its health check"
+        if self.condition is _DOWN:
+            left = self.down_until - now
+            return f"in error for {left:.0f} s more" if left > 0 else "in error, due for a retry"
+        if self.condition is _PROBATION:
+            return "being probed"
+        if self.full():
+            return "busy"
+        return "draining" if self.draining else "usable"
 
     def usable(self, now: float) -> bool:
         """Whether a request may go there: up, recovering, or due for its probing request."""
-        if self.disabled:
+        if self.disabled or self.stopped or self.check_failed:
             return False
         if self.condition is _UP:
             return True
@@ -127,11 +165,26 @@ class Backend:
         """
         self.in_flight -= 1
         if fault is not None and isinstance(fault, BackendError) and fault.counts:
-            self.errors += 1
-            if self.member:
-                self._life.failed(fault, self._clock.seconds())
-        elif probing and self.condition is _PROBATION:
+            self.fail(fault)
+            return
+        if self._rate is not None and fault is None:
+            self._rate.add(self._clock.seconds(), False)
+        if probing and self.condition is _PROBATION:
             self._life.unproved()
+
+    def fail(self, fault: BackendError) -> None:
+        """Put it in error while an exchange is still going on (``failonstatus``)."""
+        self.errors += 1
+        self.last_fault = fault
+        if not self.ignore_errors:
+            self._fault(fault)
+
+    def _fault(self, fault: BackendError) -> None:
+        now = self._clock.seconds()
+        # Who cannot be connected to is down, whatever the rate says of its answers.
+        tolerant = self._rate is not None and not fault.unreachable and self.condition is _UP
+        if not tolerant or (self._rate is not None and self._rate.add(now, True)):
+            self._life.failed(fault, now)
 
     def answered(self) -> None:
         """A response head has come: that ends a probation or a recovery."""
@@ -143,6 +196,23 @@ class Backend:
         if self.condition is not _UP:
             self._life.recovered()
 
+    def proved(self) -> None:
+        """A health check has had a good answer: it is up."""
+        if self.condition is not _UP:
+            self._life.proved(self._clock.seconds())
+
+    def due(self) -> None:
+        """It can be reached again: the next request may find out before the retry time."""
+        if self.condition is _DOWN:
+            self.down_until = min(self.down_until, self._clock.seconds())
+
+    def warm(self, now: float) -> bool:
+        """Set `factor` for the time since it is up again; False once it is the whole (slow start)."""
+        span = self.settings.slow_start
+        share = (now - self.up_since) / span if span else 1.0
+        self.factor = max(1, min(self.full_factor, round(self.full_factor * share)))
+        return share < 1.0
+
 
 class _Life(Protocol):
     """What happens to a member."""
@@ -152,6 +222,8 @@ class _Life(Protocol):
     def probed(self) -> None: ...
 
     def answered(self, now: float) -> None: ...
+
+    def proved(self, now: float) -> None: ...
 
     def unproved(self) -> None: ...
 
@@ -168,7 +240,7 @@ _recovering = _builder.state("recovering")
 @_up.upon(_Life.failed).to(_down)
 def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
     backend.down_since = now
-    _leave_alone(backend, now)
+    _leave_alone(backend, fault, now)
     _log.warn(
         "{log_key}: {label} of balancer://{balancer} is in error, and tried again after"
         " {retry:g} s: {fault}",
@@ -184,7 +256,7 @@ def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -
 @_probation.upon(_Life.failed).to(_down)
 @_recovering.upon(_Life.failed).to(_down)
 def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
-    _leave_alone(backend, now)
+    _leave_alone(backend, fault, now)
     _log.debug(
         "{log_key}: {label} of balancer://{balancer} is still in error: {fault}",
         log_key=fault.log_key,
@@ -194,9 +266,11 @@ def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) 
     )
 
 
-def _leave_alone(backend: Backend, now: float) -> None:
+def _leave_alone(backend: Backend, fault: BackendError, now: float) -> None:
     backend.condition = _DOWN
     backend.down_until = now + backend.settings.retry
+    if fault.unreachable and backend.on_unreachable is not None:
+        backend.on_unreachable(backend)
 
 
 @_down.upon(_Life.probed).to(_probation)
@@ -211,8 +285,13 @@ def _leave_to_next(_: _Life, backend: Backend) -> None:
 
 @_probation.upon(_Life.answered).to(_up)
 @_recovering.upon(_Life.answered).to(_up)
+@_down.upon(_Life.proved).to(_up)
+@_probation.upon(_Life.proved).to(_up)
+@_recovering.upon(_Life.proved).to(_up)
 def _use(_: _Life, backend: Backend, now: float) -> None:
     backend.condition = _UP
+    backend.up_since = now
+    backend.warm(now)
     _log.info(
         "backend.up: {label} of balancer://{balancer} is up again; it was in error for"
         " {seconds:.0f} s",

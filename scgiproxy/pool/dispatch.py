@@ -6,30 +6,32 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from scgiproxy.errors import BackendError, QueueTimeout, Unavailable
-from scgiproxy.interfaces import IBalancingMethod, ICall
+from scgiproxy.interfaces import IBalancingMethod, ICall, IResponseTimes
 from scgiproxy.pool.attempt import Dispatch, Route, Stage
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import BUILT_IN
+from scgiproxy.pool.budget import RetryBudget
+from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.selection import Blocked, Selection
+from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.sticky import find_session
 from scgiproxy.wire.dial import Dialer
+
+# What a backend that stands alone has of a balancer: nothing. Each request tries it anew.
+_ALONE = BalancerSettings(force_recovery=False)
 
 
 class Pool:
     """One backend that stands alone, or the members of a balancer.
 
-    - `name`: of the balancer (without ``balancer://``), or the backend's label. The attribute is
-      what the log says: ``balancer://NAME``, or the label.
+    - `name`: of the balancer (without ``balancer://``), or the backend's label.
     - `backends`: in the order of their definition; they belong to this pool alone.
     - `dialer`: makes the connections; its reactor is the clock, its wheel has the deadlines.
-    - `method`: the lbmethod of a balancer; None for a backend that stands alone.
-    - `max_attempts`: *additional* members to try after a failure (``maxattempts``); None tries
-      each once.
-    - `wait`: seconds to wait for a member to become usable (a balancer's ``timeout``).
-    - `force_recovery`: see `Selection`.
+    - `settings`: of a balancer; None for a backend that stands alone.
+    - `method`: the balancer's; by default `ByRequests`, whatever `settings` name.
     - `connect_timeout`: seconds, for backends that set neither their own nor a `timeout`.
 
-    Raises ValueError if `backends` and `method` do not fit together.
+    Raises ValueError if `backends` and `settings` do not fit together.
     """
 
     def __init__(
@@ -39,46 +41,79 @@ class Pool:
         *,
         dialer: Dialer,
         resolver: Resolver,
+        settings: BalancerSettings | None = None,
         method: IBalancingMethod | None = None,
-        max_attempts: int | None = None,
-        wait: float = 0.0,
-        force_recovery: bool = True,
         connect_timeout: float = 60.0,
     ) -> None:
-        if method is None and len(backends) != 1:
-            raise ValueError(f"{name} has {len(backends)} backends and no balancing method")
-        if any(backend.member != (method is not None) for backend in backends):
+        balanced = settings is not None
+        if not balanced and len(backends) != 1:
+            raise ValueError(f"{name} has {len(backends)} backends and is no balancer")
+        if any(backend.member != balanced for backend in backends):
             raise ValueError(f"{name}: only the backends of a balancer are members")
-        self.name = name if method is None else f"balancer://{name}"
-        self.backends = tuple(backends)
+        self.name = f"balancer://{name}" if balanced else name
         self.dialer = dialer
         self.clock = dialer.reactor
-        self.routes = {
-            backend: Route(
-                backend,
-                resolver.lookup(backend.address),
-                connect_timeout,
-                balancer=None if method is None else name,
-            )
-            for backend in backends
-        }
-        self._balanced = method is not None
-        self._single = None if self._balanced else self.backends[0]
-        self._selection = Selection(
-            self.backends, method or BUILT_IN["byrequests"], force_recovery and self._balanced
-        )
-        self._attempts = len(self.backends) if max_attempts is None else 1 + max_attempts
-        self._wait = wait
-        # Ordered, not a plain dict: taking from the front of that gets slow.
-        self._queue: OrderedDict[Dispatch, None] = OrderedDict()
-        # How many of them have been tried elsewhere already.
-        self._queued_again = 0
+        self.settings = settings or _ALONE
+        self.budget = RetryBudget()
+        self._resolver = resolver
+        self._connect_timeout = connect_timeout
+        self._balancer = name if balanced else None
+        self._single = None if balanced else backends[0]
+        self.routes: dict[Backend, Route] = {}
+        self.backends: tuple[Backend, ...] = ()
+        self._selection = Selection(backends, method or ByRequests(), self.settings)
+        # Those who wait, by the kind of members they wait for: those who have been elsewhere, or
+        # have a member of their own, do not wait for the same as the others. Each kind is ordered,
+        # and no plain dict: taking from the front of that gets slow.
+        self._queues: dict[tuple[object, ...], OrderedDict[Dispatch, None]] = {}
+        self._number = 0
         self._draining = False
         self._drain_again = False
+        self.set_method(self._selection.method)
+        self.set_backends(backends)
+
+    def set_backends(self, backends: Sequence[Backend]) -> None:
+        """Have these members from now on; exchanges with one that is gone end in peace.
+
+        Also to be called when flags, routes or sets of members have changed.
+        """
+        for backend in self.routes.keys() - set(backends):
+            del self.routes[backend]
+        for backend in backends:
+            if backend not in self.routes:
+                self.routes[backend] = Route(
+                    backend,
+                    self._resolver.lookup(backend.address),
+                    self._connect_timeout,
+                    balancer=self._balancer,
+                )
+        self.backends = tuple(backends)
+        self._selection.change(backends)
+        # Who waits for whom may be another matter now.
+        waiting = sorted(self._waiting(), key=_number)
+        self._queues.clear()
+        for dispatch in waiting:
+            self._put_into_queue(dispatch)
+        self.drain()
+
+    def set_settings(self, settings: BalancerSettings) -> None:
+        """Other parameters of the balancer; its method stays (see `set_method`)."""
+        self.settings = self._selection.settings = settings
+        self.set_backends(self.backends)
+
+    def set_method(self, method: IBalancingMethod) -> None:
+        """Choose by `method` from now on."""
+        self._selection.method = method
+        self.times = method if IResponseTimes.providedBy(method) else None
 
     def __repr__(self) -> str:
         members = ", ".join(map(repr, self.backends))
-        return f"<Pool {self.name}: {members}; {len(self._queue)} waiting>"
+        return f"<Pool {self.name}: {members}; {self.queued} waiting>"
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a connection to be free, or for a member that can be used."""
+        return sum(map(len, self._queues.values()))
 
     def dispatch(self, call: ICall) -> Dispatch:
         """Find a connection for `call`.
@@ -87,13 +122,21 @@ class Pool:
         ``call.dispatch_failed`` may be called before it returns (a UNIX socket is connected at
         once; without a usable backend there is nothing to wait for).
         """
-        dispatch = Dispatch(self, call)
+        session = None
+        if self.settings.sticky is not None and call.request is not None:
+            session = find_session(
+                self.settings.sticky,
+                call.request.uri,
+                call.request.header(b"cookie"),
+                self._selection.routes,
+            )
+        dispatch = Dispatch(self, call, session)
         call.dispatch = dispatch
         single = self._single
-        if single is not None and not (single.disabled or single.full()):
+        if single is not None and not (single.disabled or single.stopped or single.full()):
             # A queue here would mean that there is no free place.
             dispatch.begin(self.routes[single])
-        elif self._queue and not self._has_free():
+        elif self._queues and not self._has_free():
             self._enqueue(dispatch, Blocked.FULL, self.clock.seconds())
         else:
             self.offer(dispatch)
@@ -104,15 +147,18 @@ class Pool:
     def offer(self, dispatch: Dispatch) -> bool:
         """Start on the next backend, or fail, or wait in the queue: then False."""
         now = self.clock.seconds()
-        choice = self._selection.choose(now, dispatch.tried)
+        choice = self._selection.choose(now, dispatch.tried, dispatch.session, dispatch.request)
         if isinstance(choice, Backend):
             self.leave(dispatch)
             dispatch.begin(self.routes[choice])
             return True
         if choice is Blocked.NONE:
             since = dispatch.queued_at if dispatch.stage is Stage.QUEUED else now
-            if now >= since + self._wait or len(dispatch.tried) == len(self.backends):
+            tried = dispatch.tried
+            if now >= since + self.settings.wait or all(one in tried for one in self.backends):
                 self.leave(dispatch)
+                if dispatch.come_back():
+                    return self.offer(dispatch)
                 dispatch.fail(self._unavailable(dispatch, now))
                 return True
         self._enqueue(dispatch, choice, now)
@@ -120,7 +166,10 @@ class Pool:
 
     def attempt_failed(self, dispatch: Dispatch) -> None:
         """A backend was tried in vain; its place is free again."""
-        if len(dispatch.tried) < self._attempts:
+        tried = dispatch.tried
+        # Without this, members that all have failed would be brought back, for nobody.
+        left = any(one not in tried for one in self.backends) or dispatch.come_back()
+        if left and self._may_try_more(dispatch.attempts):
             self.offer(dispatch)
         else:
             dispatch.fail(self._unavailable(dispatch, self.clock.seconds()))
@@ -130,14 +179,19 @@ class Pool:
         """Wait no longer."""
         if dispatch.stage is Stage.QUEUED:
             dispatch.stage = Stage.CHOOSING
-            del self._queue[dispatch]
-            self._queued_again -= bool(dispatch.tried)
+            queue = self._queues[dispatch.kind]
+            del queue[dispatch]
+            if not queue:
+                del self._queues[dispatch.kind]
             self.dialer.wheel.forget(dispatch)
 
     def waited(self, dispatch: Dispatch) -> None:
         """The deadline of one in the queue has passed: a retry is due, or its patience is over."""
         if dispatch.blocked is Blocked.NONE or self.clock.seconds() < dispatch.gives_up:
-            self.offer(dispatch)
+            # Those who came before it are first, whose turn it was to look.
+            self.drain()
+            if dispatch.stage is Stage.QUEUED:
+                self.offer(dispatch)
             return
         self.leave(dispatch)
         dispatch.fail(self._queue_timeout(dispatch))
@@ -145,7 +199,7 @@ class Pool:
 
     def drain(self) -> None:
         """Something has changed for the better: serve who can be served, first come first."""
-        if not self._queue:
+        if not self._queues:
             return
         # Those who are served may end at once and come back here: one loop does it all.
         self._drain_again = True
@@ -160,41 +214,76 @@ class Pool:
             self._draining = False
 
     def may_go_elsewhere(self, dispatch: Dispatch) -> bool:
-        """Whether another member is left, should the one at hand be busy."""
-        if not self._balanced or len(dispatch.tried) + 1 >= self._attempts:
+        """Whether another member is left, should the one at hand not do."""
+        if self._balancer is None or not self._may_try_more(dispatch.attempts + 1):
             return False
-        assert dispatch.backend is not None  # asked while dialling it
+        assert dispatch.backend is not None  # asked while there is one
         tried = (*dispatch.tried, dispatch.backend)
-        return self._selection.has_usable(self.clock.seconds(), tried)
+        return self._selection.has_other(self.clock.seconds(), tried, dispatch.session)
+
+    def may_repeat(self, dispatch: Dispatch, fault: BackendError) -> bool:
+        """Whether what was sent to one member, which has failed with `fault`, may be sent to
+        another; counts it then."""
+        failing = dispatch.backend
+        if self._balancer is None or failing is None:
+            return False
+        if not self._may_try_more(dispatch.attempts + 1):
+            return False
+        now = self.clock.seconds()
+        tried = (*dispatch.tried, failing)
+        selection, session = self._selection, dispatch.session
+        if (
+            not selection.has_other(now, tried, session)
+            and not dispatch.busy
+            and not (fault.counts and selection.would_recover(failing, now, tried, session))
+        ):
+            return False
+        in_flight = sum(backend.in_flight for backend in self.backends)
+        dispatch.over_budget = not self.budget.take(now, in_flight)
+        return not dispatch.over_budget
 
     # ------------------------------------------------------------------------------------------
 
     def _has_free(self) -> bool:
         return any(not backend.full() for backend in self.backends)
 
+    def _may_try_more(self, attempts: int) -> bool:
+        """Whether `maxattempts` allows one more than these."""
+        most = self.settings.max_attempts
+        return most is None or attempts <= most
+
+    def _waiting(self) -> list[Dispatch]:
+        return [dispatch for queue in self._queues.values() for dispatch in queue]
+
     def _serve_queue(self) -> None:
-        while self._queue and not self._queued_again:
-            if not self.offer(next(iter(self._queue))):
+        in_vain: set[tuple[object, ...]] = set()
+        while True:
+            firsts = [
+                next(iter(queue)) for kind, queue in self._queues.items() if kind not in in_vain
+            ]
+            if not firsts:
                 return
-        # What the first waits for need not be what those wait for who have been elsewhere; but
-        # those who have been at the same members wait for the same.
-        in_vain: set[tuple[Backend, ...]] = set()
-        for dispatch in list(self._queue):
-            if dispatch.stage is not Stage.QUEUED or dispatch.tried in in_vain:
-                continue
-            if not self.offer(dispatch):
-                in_vain.add(dispatch.tried)
+            first = min(firsts, key=_number)
+            if not self.offer(first):
+                in_vain.add(first.kind)
+
+    def _put_into_queue(self, dispatch: Dispatch) -> None:
+        session = dispatch.session
+        own = session is not None and session.route in self._selection.routes
+        dispatch.kind = (session.route if session is not None and own else b"", *dispatch.tried)
+        self._queues.setdefault(dispatch.kind, OrderedDict())[dispatch] = None
 
     def _enqueue(self, dispatch: Dispatch, blocked: Blocked, now: float) -> None:
         if dispatch.stage is not Stage.QUEUED:
             dispatch.stage = Stage.QUEUED
             dispatch.queued_at = now
-            self._queue[dispatch] = None
-            self._queued_again += bool(dispatch.tried)
+            self._number += 1
+            dispatch.number = self._number
+            self._put_into_queue(dispatch)
         dispatch.blocked = blocked
-        patience = self._wait
+        patience = self.settings.wait
         if blocked is Blocked.FULL:
-            patience = self._selection.patience(now, dispatch.tried)
+            patience = self._selection.patience(now, dispatch.tried, dispatch.session)
         dispatch.gives_up = dispatch.queued_at + patience
         next_retry = self._selection.next_retry(now, dispatch.tried)
         dispatch.deadline = min(dispatch.gives_up, next_retry)
@@ -209,12 +298,19 @@ class Pool:
         )
         if not dispatch.reasons:
             return error
-        return Unavailable(str(error), (*dispatch.reasons, error))
+        reasons = (*dispatch.reasons, error)
+        return Unavailable("; ".join(map(str, reasons)), reasons)
 
     def _unavailable(self, dispatch: Dispatch, now: float) -> Unavailable:
         reasons = dispatch.reasons
         told = "; ".join(str(reason) for reason in reasons)
         if self._single is not None:
-            return Unavailable(f"{self.name}: {told or 'it is disabled (status=D)'}", reasons)
-        told = told or self._selection.explain(now)
+            told = told or f"it is {self._single.state(now)}"
+            return Unavailable(f"{self.name}: {told}", reasons)
+        told = told or self._selection.explain(now, dispatch.session)
         return Unavailable(f"no member of {self.name} could be used: {told}", reasons)
+
+
+def _number(dispatch: Dispatch) -> int:
+    """Its place in the queue."""
+    return dispatch.number

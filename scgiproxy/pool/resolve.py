@@ -19,10 +19,11 @@ from zope.interface import implementer
 
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address, UnixAddress
+from scgiproxy.pool.renewal import Renewal
 from scgiproxy.wire.transport import SocketAddress
 
-FAILURE_TTL = 5.0
-"""Seconds before a name that could not be resolved is asked for again."""
+LONGEST_RETRY = 5.0
+"""Seconds before a name that could not be resolved is asked for again, at most."""
 
 
 class Waiter(Protocol):
@@ -58,10 +59,7 @@ class Addresses:
 
 @implementer(IResolutionReceiver)
 class HostAddresses(Addresses):
-    """The addresses of a host name.
-
-    That it cannot be resolved is logged once (warn), and once that it is resolved again (info).
-    """
+    """The addresses of a host name; `ttl` is in seconds, since the system's resolver tells none."""
 
     _log = Logger()
 
@@ -71,9 +69,9 @@ class HostAddresses(Addresses):
         self._host = host
         self._port = port
         self._ttl = ttl
+        self._renewal = Renewal(host, floor=ttl, ceiling=ttl, longest_retry=min(ttl, LONGEST_RETRY))
         self._stale_at = 0.0
         self._asking = False
-        self._failing = False
         self._stopped = False
         self._resolution: IHostResolution | None = None
         self._found: list[SocketAddress] = []
@@ -137,24 +135,14 @@ class HostAddresses(Addresses):
         self._resolution = None
         now = self._reactor.seconds()
         if self._found:
-            self._stale_at = now + self._ttl
+            self._stale_at = now + self._renewal.succeeded(self._ttl)
             self._addresses = tuple(self._found)
             if self._preferred is not None:
                 super().prefer(self._preferred)
-            if self._failing:
-                self._failing = False
-                self._log.info("backend.name: {host} is resolved now", host=self._host)
-        else:
-            self._stale_at = now + min(self._ttl, FAILURE_TTL)
-            if not (self._failing or self._stopped):
-                self._failing = True
-                self._log.warn(
-                    "backend.name: {host} could not be resolved; {consequence}",
-                    host=self._host,
-                    consequence="its last addresses stay in use"
-                    if self._addresses
-                    else "no request can go there",
-                )
+        elif not self._stopped:
+            self._stale_at = now + self._renewal.failed(
+                "its last addresses stay in use" if self._addresses else "no request can go there"
+            )
         self._tell()
 
 

@@ -6,8 +6,11 @@ from collections.abc import Collection, Sequence
 from enum import Enum
 from math import inf
 
-from scgiproxy.interfaces import IBalancingMethod
+from scgiproxy.interfaces import IAbstention, IBalancingMethod, ISessionAccounting
 from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.facts import Facts
+from scgiproxy.rules.sticky import Session, redirect_chain
 
 
 class Blocked(Enum):
@@ -19,94 +22,198 @@ class Blocked(Enum):
     """None can be used: failed, disabled or tried already."""
 
 
+class _Set:
+    """The members of one ``lbset``, in the order of their definition."""
+
+    __slots__ = ("ordinary", "spares", "standbys")
+
+    def __init__(self, members: Sequence[Backend]) -> None:
+        self.ordinary = [one for one in members if not one.standby and not one.spare]
+        self.spares = [one for one in members if one.spare and not one.standby]
+        self.standbys = [one for one in members if one.standby]
+
+
 class Selection:
     """The choice among `members`, in the order of their definition.
 
-    Lower ``lbset`` first; in each set the ordinary members, and the standbys when no ordinary one
-    is usable. Members with no free connection do not compete. With `force_recovery` all failed
-    members are used again when every enabled one has failed and none is due for its retry; a
-    disabled member does not prevent that (in Apache it does).
+    A session goes to the member of its route, or to who takes that one's place (``redirect``), also
+    if that is draining. Everything else, and a session whose member cannot be used, unless
+    ``nofailover`` forbids it: lower ``lbset`` first; in each set the ordinary members, with a spare
+    for each of them that is not usable, and the standbys when there is none of these. Members with
+    no free connection do not compete. (mod_proxy_balancer.)
+
+    With ``forcerecovery`` all failed members are used again when every enabled one has failed and
+    none is due for its retry; a disabled member does not prevent that (in Apache it does).
     """
 
     def __init__(
-        self, members: Sequence[Backend], method: IBalancingMethod, force_recovery: bool
+        self, members: Sequence[Backend], method: IBalancingMethod, settings: BalancerSettings
     ) -> None:
-        self._members = tuple(members)
-        self._method = method
-        self._force_recovery = force_recovery
-        groups: list[tuple[Backend, ...]] = []
-        for number in sorted({member.settings.lbset for member in members}):
-            of_set = [member for member in members if member.settings.lbset == number]
-            groups.append(tuple(member for member in of_set if not member.settings.standby))
-            groups.append(tuple(member for member in of_set if member.settings.standby))
-        self._groups = tuple(group for group in groups if group)
+        self.method = method
+        self.settings = settings
+        self.change(members)
 
-    def choose(self, now: float, tried: Collection[Backend] = ()) -> Backend | Blocked:
-        """The member for the next request, not one of `tried`; the method has accounted it."""
-        if self._force_recovery:
-            self._recover(now)
-        for group in self._groups:
-            usable = [member for member in group if member.usable(now) and member not in tried]
-            if usable:
-                free = [member for member in usable if not member.full()]
-                if not free:
-                    return Blocked.FULL
-                chosen: Backend = self._method.choose(free)  # type: ignore[assignment]
-                return chosen
-        return Blocked.NONE
-
-    def has_usable(self, now: float, tried: Collection[Backend]) -> bool:
-        """Whether a member is left that is not one of `tried`."""
-        return any(member.usable(now) and member not in tried for member in self._members)
-
-    def patience(self, now: float, tried: Collection[Backend]) -> float:
-        """Seconds to wait when all are full: the longest `acquire` of those waited for."""
-        waits = [
-            inf if member.settings.acquire is None else member.settings.acquire
-            for member in self._members
-            if member.usable(now) and member not in tried
+    def change(self, members: Sequence[Backend]) -> None:
+        """Other members, or other flags, routes and sets of the same ones."""
+        self.members = tuple(members)
+        numbers = sorted({member.lbset for member in members})
+        self._sets = [
+            _Set([member for member in members if member.lbset == number]) for number in numbers
         ]
-        return max(waits, default=0.0)
+        # A session finds ordinary members before standbys, whatever their set.
+        self._for_sessions = sorted(members, key=lambda member: member.standby)
+        self.routes = frozenset(member.route for member in members if member.route)
+        self._slow = [member for member in members if member.settings.slow_start]
+        for member in members:
+            if not member.settings.slow_start:
+                member.factor = member.full_factor
+
+    def choose(
+        self,
+        now: float,
+        tried: Collection[Backend] = (),
+        session: Session | None = None,
+        request: Facts | None = None,
+    ) -> Backend | Blocked:
+        """The member for `request`, not one of `tried`; the method has accounted it."""
+        if self.settings.force_recovery:
+            self._recover(now)
+        stuck = self._stuck(now, tried, session)
+        if stuck is not None:
+            if stuck.full():
+                return Blocked.FULL
+            if ISessionAccounting.providedBy(self.method):
+                self.method.stuck([one for one in self.members if one.usable(now)], stuck)
+            return stuck
+        if self._bound(session):
+            return Blocked.NONE
+        competing = self._competing(now, tried)
+        if not competing:
+            return Blocked.NONE
+        free = [member for member in competing if not member.full()]
+        if not free:
+            return Blocked.FULL
+        for member in self._slow:
+            if member.factor != member.full_factor:
+                member.warm(now)
+        chosen: Backend | None = self.method.choose(free, request)  # type: ignore[assignment]
+        return Blocked.NONE if chosen is None else chosen
+
+    def has_other(
+        self, now: float, tried: Collection[Backend], session: Session | None = None
+    ) -> bool:
+        """Whether a member is left that is not one of `tried`."""
+        if self._stuck(now, tried, session) is not None:
+            return True
+        return not self._bound(session) and bool(self._competing(now, tried))
+
+    def would_recover(
+        self, failing: Backend, now: float, tried: Collection[Backend], session: Session | None
+    ) -> bool:
+        """Whether all members are tried again once `failing`, which is in use, has failed too, and
+        one of them is not one of `tried` (``forcerecovery``)."""
+        if not self.settings.force_recovery or self._bound(session):
+            return False
+        if failing.ignore_errors or failing.settings.eject_rate is not None:
+            return False  # it may well stay in use
+        others = [one for one in self.members if one is not failing and self._enabled(one)]
+        return not any(one.usable(now) for one in others) and any(
+            one not in tried and not one.draining and not one.check_failed for one in others
+        )
+
+    def patience(
+        self, now: float, tried: Collection[Backend], session: Session | None = None
+    ) -> float:
+        """Seconds to wait when all are full: the longest `acquire` of those waited for."""
+        stuck = self._stuck(now, tried, session)
+        waited_for = self._competing(now, tried) if stuck is None else [stuck]
+        return max(
+            (
+                inf if member.settings.acquire is None else member.settings.acquire
+                for member in waited_for
+            ),
+            default=0.0,
+        )
 
     def next_retry(self, now: float, tried: Collection[Backend]) -> float:
         """When the next failed member comes due; infinite if none will."""
         return min(
             (
                 member.down_until
-                for member in self._members
+                for member in self.members
                 if member.condition is Condition.DOWN
                 and member.down_until > now
-                and not member.disabled
+                and self._enabled(member)
+                and not member.check_failed
                 and member not in tried
             ),
             default=inf,
         )
 
-    def explain(self, now: float) -> str:
+    def explain(self, now: float, session: Session | None = None) -> str:
         """Why no member could be used, member by member."""
-        if not self._members:
+        if not self.members:
             return "it has no member"
-        return ", ".join(f"{member.label} is {_state(member, now)}" for member in self._members)
+        states = ", ".join(f"{member.label} is {member.state(now)}" for member in self.members)
+        if session is not None and self._bound(session):
+            route = ascii(session.route.decode("latin-1"))[1:-1]
+            return f"its session is bound to route {route} (nofailover); {states}"
+        if IAbstention.providedBy(self.method) and self._competing(now, ()):
+            return f"{self.method.explain()}; {states}"
+        return states
+
+    # ------------------------------------------------------------------------------------------
+
+    def _stuck(
+        self, now: float, tried: Collection[Backend], session: Session | None
+    ) -> Backend | None:
+        """The member that the session stays with."""
+        if session is None or session.route not in self.routes:
+            return None
+        return redirect_chain(
+            self._for_sessions,
+            session.route,
+            lambda member: member.usable(now) and member not in tried,
+        )
+
+    def _bound(self, session: Session | None) -> bool:
+        """Whether nobody but the session's member may serve it."""
+        return session is not None and self.settings.no_failover and session.route in self.routes
+
+    def _competing(self, now: float, tried: Collection[Backend]) -> list[Backend]:
+        """Those of the first set that has any; they may be full."""
+        for group in self._sets:
+            found = self._usable(group.ordinary, now, tried)
+            missing = len(group.ordinary) - len(found)
+            if missing and group.spares:
+                found += self._usable(group.spares, now, tried)[:missing]
+            if not found and group.standbys:
+                found = self._usable(group.standbys, now, tried)
+            if found:
+                return found
+        return []
+
+    @staticmethod
+    def _usable(
+        members: Sequence[Backend], now: float, tried: Collection[Backend]
+    ) -> list[Backend]:
+        return [
+            member
+            for member in members
+            if not member.draining and member.usable(now) and member not in tried
+        ]
+
+    @staticmethod
+    def _enabled(member: Backend) -> bool:
+        return not (member.disabled or member.stopped)
 
     def _recover(self, now: float) -> None:
         enabled = False
-        for member in self._members:
-            if not member.disabled:
+        for member in self.members:
+            if self._enabled(member):
                 if member.usable(now):
                     return
                 enabled = True
         if enabled:
-            for member in self._members:
+            for member in self.members:
                 member.recover()
-
-
-def _state(member: Backend, now: float) -> str:
-    if member.disabled:
-        return "disabled"
-    if member.condition is Condition.DOWN and now < member.down_until:
-        return f"in error for {member.down_until - now:.0f} s more"
-    if member.condition is Condition.PROBATION:
-        return "being probed"
-    if member.full():
-        return "busy"
-    return "usable"

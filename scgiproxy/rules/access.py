@@ -132,6 +132,9 @@ class Requirement(ABC):
     negative: ClassVar[bool] = False
     """True if it can only refuse: such a one is useless where any of several may grant."""
 
+    refusal: ClassVar[str] = "access is denied by Require"
+    """What the log says when it has refused."""
+
     @abstractmethod
     def check(self, facts: Facts, user: bytes | None) -> Outcome:
         """Judge a request; `user` is None before authentication."""
@@ -170,6 +173,34 @@ class RequireLocal(Requirement):
         if address is None or address in _LOOPBACK or facts.remote_addr == facts.server_addr:
             return Outcome.GRANTED
         return Outcome.DENIED
+
+
+@dataclass(frozen=True, slots=True)
+class RequireLoopback(Requirement):
+    """What stands in the place of Require for `LOOPBACK_HANDLERS`: a client of this machine.
+
+    That is a loopback address or a UNIX socket, and a request that says of itself that it was
+    passed on does not come from there: a proxy on this machine shows nothing to its clients.
+    """
+
+    refusal: ClassVar[str] = (
+        "this handler is for clients on this machine, unless a Require beside its SetHandler says"
+        " otherwise"
+    )
+
+    def check(self, facts: Facts, user: bytes | None) -> Outcome:
+        address = facts.remote_ip
+        if address is not None and address not in _LOOPBACK:
+            return Outcome.DENIED
+        if any(facts.header(name) is not None for name in _PASSED_ON):
+            return Outcome.DENIED
+        return Outcome.GRANTED
+
+
+LOOPBACK_HANDLERS = frozenset(("balancer-manager", "metrics", "server-status"))
+"""The names after SetHandler that tell of the gateway itself."""
+
+_PASSED_ON = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
 
 
 @dataclass(frozen=True, slots=True)

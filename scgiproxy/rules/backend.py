@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scgiproxy.rules.health import HealthCheck
+
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
@@ -29,9 +31,28 @@ class BackendSettings:
     keepalive: bool = False
     """SO_KEEPALIVE."""
     disabled: bool = False
-    """``status=D``, or S: 503 without a connection."""
+    """``status=D``: 503 without a connection."""
+    stopped: bool = False
+    """``status=S``: disabled, and not probed either."""
+    ignore_errors: bool = False
+    """``status=I``: never put in error."""
+    draining: bool = False
+    """``status=N``: only for sessions that have it already."""
+    standby: bool = False
+    """``status=H``: used only when no other member of its set is usable."""
+    spare: bool = False
+    """``status=R``: takes the place of a member of its set that is not usable."""
     load_factor: float = 1.0
     route: bytes = b""
+    """What a session calls this member."""
+    redirect: bytes = b""
+    """The route to take instead while this member is not usable."""
     lbset: int = 0
-    standby: bool = False
-    """``status=+H``: used only when no other member is usable."""
+    slow_start: float = 0.0
+    """`slowstart`: over how many seconds the load factor of a member that is up again grows."""
+    preconnect: int = 0
+    """Connections that are kept ready."""
+    eject_rate: float | None = None
+    """`ejectrate`: the share of faulty exchanges (0 to 1) that puts a member in error."""
+    health: HealthCheck | None = None
+    """How a member is checked, if it is."""

@@ -22,6 +22,10 @@ class Facts(Protocol):
         """``HTTP/1.1`` or ``HTTP/1.0``."""
 
     @property
+    def uri(self) -> bytes:
+        """The target as it was sent."""
+
+    @property
     def decoded_path(self) -> bytes:
         """The normal form of the path: decoded, dot segments and double slashes resolved."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.plugin import getPlugins
@@ -15,15 +15,15 @@ from scgiproxy.config.model import Config, VirtualHost
 from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
-from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import BUILT_IN
 from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.health import HealthChecks
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.sections import SectionKind, SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
+from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
@@ -39,7 +39,8 @@ from scgiproxy.wire.dial import Dialer
 class GatewayParts:
     """Everything that runs for one `Config`: pools, virtual hosts, logs.
 
-    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler).
+    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler or
+    lbmethod).
     """
 
     def __init__(
@@ -52,8 +53,15 @@ class GatewayParts:
         self.resolver = Resolver(reactor)
         self.authenticators = Authenticators(reactor)
         self.server_software = server_software(config.server_tokens)
+        self.balancing = Balancing(config, reactor, self.resolver, self.dialer)
         self.pools: list[Pool] = []
-        self._own_pools: dict[tuple[Mount, float], Pool] = {}
+        self.checks = HealthChecks(
+            self.pools,
+            dialer=self.dialer,
+            at_once=config.probes_at_once,
+            server_software=self.server_software,
+        )
+        self.balancing.members_changed = self.checks.update
         self._balancers: dict[str, Pool] = {}
         self._single: dict[tuple[Mount, float], Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
@@ -61,6 +69,7 @@ class GatewayParts:
         self.hosts = HostTable(
             self._host(config.main), [self._host(host) for host in config.virtual_hosts]
         )
+        self._problems += self.balancing.problems
         if self._problems:
             # A section of the main server is one of every virtual host's, too.
             raise ConfigError(list(dict.fromkeys(self._problems)))
@@ -99,9 +108,10 @@ class GatewayParts:
                 wheel=self.wheel,
                 clock=self.reactor,
                 timeout=timeout,
+                max_header=self._max_header(mount),
             )
             for mount in (*host.mounts, *section_mounts, *handlers)
-            if mount.target is not None
+            if mount.target is not None and self._is_reachable(mount)
         }
         return VirtualHostResource(
             server,
@@ -160,55 +170,54 @@ class GatewayParts:
         # Virtual hosts that have a mount from the main server share its `max`.
         found = self._single.get((mount, timeout))
         if found is None:
-            backend = self._backend(target, mount.settings)
-            found = self._single[mount, timeout] = self._new_pool(target.label, [backend], timeout)
+            assert target.address is not None
+            found = self._single[mount, timeout] = Pool(
+                target.label,
+                [
+                    Backend(
+                        target.label,
+                        target.address,
+                        target.path,
+                        mount.settings,
+                        clock=self.reactor,
+                    )
+                ],
+                dialer=self.dialer,
+                resolver=self.resolver,
+                connect_timeout=timeout,
+            )
+            self.pools.append(found)
         return found
+
+    def _max_header(self, mount: Mount) -> int:
+        """Of every member, also of those that are to be discovered."""
+        assert mount.target is not None
+        settings = [mount.settings]
+        if mount.target.balancer:
+            settings = [
+                one.settings for one in self.config.balancers[mount.target.balancer].members
+            ]
+        return min((one.max_header for one in settings), default=BackendSettings().max_header)
+
+    def _is_reachable(self, mount: Mount) -> bool:
+        """Whether this machine can have a connection to that address at all."""
+        if mount.target is None or mount.target.address is None:
+            return True
+        try:
+            self.resolver.lookup(mount.target.address)
+        except ValueError as error:
+            file, _, line = mount.source.rpartition(":")
+            self._problems.append(Problem(file, int(line), f"ProxyPass: {error}"))
+            return False
+        return True
 
     def _balancer(self, key: str, timeout: float) -> Pool:
         found = self._balancers.get(key)
         if found is None:
             balancer = self.config.balancers[key]
-            found = self._balancers[key] = self._new_pool(
-                balancer.name,
-                [
-                    self._backend(member.url, member.settings, balancer=balancer.name)
-                    for member in balancer.members
-                ],
-                timeout,
-                {
-                    "method": BUILT_IN[balancer.method],
-                    "max_attempts": balancer.max_attempts,
-                    "wait": balancer.timeout,
-                    "force_recovery": balancer.force_recovery,
-                },
-            )
+            found = self._balancers[key] = self.balancing.make_pool(balancer, timeout)
+            self.pools.append(found)
         return found
-
-    def _backend(
-        self, url: BackendUrl, settings: BackendSettings, *, balancer: str | None = None
-    ) -> Backend:
-        assert url.address is not None
-        return Backend(
-            url.label, url.address, url.path, settings, clock=self.reactor, balancer=balancer
-        )
-
-    def _new_pool(
-        self,
-        name: str,
-        backends: list[Backend],
-        timeout: float,
-        balancing: Mapping[str, Any] | None = None,
-    ) -> Pool:
-        pool = Pool(
-            name,
-            backends,
-            dialer=self.dialer,
-            resolver=self.resolver,
-            connect_timeout=timeout,
-            **(balancing or {}),
-        )
-        self.pools.append(pool)
-        return pool
 
 
 def _plugin_paths(host: VirtualHost) -> dict[str, list[bytes]]:

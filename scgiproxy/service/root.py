@@ -73,6 +73,9 @@ class GatewayService(MultiService):
             self.log.info("{note}", note=note, notice=True)
         self._start(super().startService)
         self.parts.resolver.start()
+        for discovery in self.parts.balancing.discoveries:
+            discovery.start()
+        self.parts.checks.start()
 
     def _start(self, start: Any) -> None:
         try:
@@ -104,6 +107,9 @@ class GatewayService(MultiService):
             for channel in left:
                 channel.abort()
             await self._channels_closed(_CLOSING)
+        self.parts.checks.stop()
+        for discovery in self.parts.balancing.discoveries:
+            discovery.stop()
         self.parts.resolver.stop()
         self.log.info("stopped", notice=True)
         self._close_logs()

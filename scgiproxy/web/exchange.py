@@ -8,6 +8,9 @@ again (internal redirect). It ends in exactly one way, and then holds neither ba
 - it was handed over (file, redirect, error page);
 - it failed: an error page before the first byte to the client, an abort after it;
 - the client left.
+
+A member of a balancer that goes without a byte of an answer need not be the end: see
+`web.repetition`. The request and what of its body is held then go to the next member.
 """
 
 from __future__ import annotations
@@ -43,14 +46,15 @@ from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.web.redirect import redirect_internally
 from scgiproxy.web.refusal import answer_status
+from scgiproxy.web.repetition import IDEMPOTENT, may_be_repeated, tell_repeated
 from scgiproxy.web.sendfile import answer_with_file
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
+from scgiproxy.wire.replay import repeatable
 
 if TYPE_CHECKING:
-    from twisted.web.iweb import IBodyProducer
-
     from scgiproxy.web.mount import ProxyPassResource
     from scgiproxy.web.request import GatewayRequest
+    from scgiproxy.wire.body import RequestBody
 
 DEFAULT_SENDFILE = b"x-sendfile"
 
@@ -90,20 +94,21 @@ class Exchange:
     """See the module. `start` once; everything else is called by pool, client and request."""
 
     def __init__(self, request: GatewayRequest, resource: ProxyPassResource) -> None:
-        self._request = request
+        self.request = request
         self._resource = resource
         self._settings: Settings = request.settings or resource.default_settings
         self.dispatch: Any = None
         self._client: ScgiClientProtocol | None = None
-        self._body: IBodyProducer | None = None
+        self._body: RequestBody | None = None
         self._block = b""
         self._backend = resource.pool.name
+        self._repeated = False
         self.upload = _NONE
         self.download = _WAITING
 
     def __repr__(self) -> str:
         return (
-            f"<Exchange {self._request.method!r} {self._request.uri!r}"
+            f"<Exchange {self.request.method!r} {self.request.uri!r}"
             f" upload={self.upload.value} download={self.download.value}>"
         )
 
@@ -115,7 +120,7 @@ class Exchange:
         Raises HeadersTooLarge if the header block is over what the backend takes, and BadRequest
         if a value cannot be sent. Nothing has been started then.
         """
-        request = self._request
+        request = self.request
         self._block = self._resource.block(request)
         self._check_size(request.framing.length)
         request.on_gone(self._client_gone)
@@ -141,7 +146,7 @@ class Exchange:
                 f" {self._resource.pool.name} takes {limit} (maxheader)"
             )
 
-    def _spooled(self, body: IBodyProducer) -> None:
+    def _spooled(self, body: RequestBody) -> None:
         if self.download is _ENDED:
             body.stopProducing()
             return
@@ -158,19 +163,21 @@ class Exchange:
 
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:  # noqa: ARG002
         resource = self._resource
+        request = self.request
         block = self._block
+        body = self._body
         self._backend = backend.label
+        if body is not None:
+            self.upload = _SENDING
         if backend.member:
             # For the backend, and for Header and RequestHeader.
-            self._request.environment.update(self.dispatch.environment())
-            block = self._block = resource.block(self._request, backend.path)
-        if self._body is not None:
-            self.upload = _SENDING
+            request.environment.update(self.dispatch.environment())
+            block = self._block = resource.block(request, backend.path)
+            if body is not None:
+                body = self._body = repeatable(body, request.method in IDEMPOTENT)
         self._client = ScgiClientProtocol(
             # By position: on CPython 3.11 keywords cost more than the rest of the call.
-            ScgiRequest(
-                block, self._body, self._request.method == b"HEAD", backend.settings.half_close
-            ),
+            ScgiRequest(block, body, request.method == b"HEAD", backend.settings.half_close),
             self,
             resource.wheel,
             resource.clock,
@@ -186,11 +193,16 @@ class Exchange:
     # -- from the backend ----------------------------------------------------------------------
 
     def head_received(self, head: ResponseHead) -> None:
-        self.dispatch.answered()
+        dispatch = self.dispatch
+        dispatch.answered(head.status)
+        if self._body is not None:
+            self._body.settle()
+        if self._repeated:
+            tell_repeated(self.request, self._backend, dispatch.reasons)
         names = head.names
         settings = self._settings
         headers = head.headers
-        self._request.status_is_said = head.explicit_status
+        self.request.status_is_said = head.explicit_status
         if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
             headers = end_to_end(headers)
             file_name, headers = _take(headers, settings.sendfile or DEFAULT_SENDFILE, names)
@@ -203,20 +215,20 @@ class Exchange:
                 headers, redirected = self._redirected(headers, head, names)
                 if redirected:
                     return
-            headers = _rewrite(settings, headers, self._request.origin)
+            headers = _rewrite(settings, headers, self.request.origin)
         if head.status in settings.error_override:
             self._override(head, headers)
             return
         if not head.explicit_status and head.status == 200 and self._answered_by_condition(headers):
             return
         self.download = _RELAYING
-        request = self._request
+        request = self.request
         request.send_head(head.status, head.reason, headers, head.content_length)
         request.registerProducer(self, True)
 
     def _send_file(self, name: bytes, headers: HeaderList, head: ResponseHead) -> None:
         self._hand_over()
-        request = self._request
+        request = self.request
         roots = self._settings.sendfile_roots or request.host_resource.file_roots
         try:
             if not request.host_resource.may_have(request, os.fsdecode(name)):
@@ -233,7 +245,7 @@ class Exchange:
         field = self._settings.internal_redirect
         assert field is not None
         target, rest = _take(headers, field, names)
-        request = self._request
+        request = self.request
         # The page of an error is redirected only if its backend says 200, as in Apache: then it is
         # no page of an error any more.
         redirects = head.status == 200 and (head.explicit_status or not request.error_status)
@@ -251,11 +263,11 @@ class Exchange:
     def _override(self, head: ResponseHead, headers: HeaderList) -> None:
         self._hand_over()
         kept = [(n, v) for n, v in headers if n.lower() in (b"www-authenticate", b"set-cookie")]
-        answer_status(self._request, head.status, kept)
+        answer_status(self.request, head.status, kept)
 
     def _answered_by_condition(self, headers: HeaderList) -> bool:
         """Answer 304 or 412 ourselves, as Apache does when the backend says no Status."""
-        request = self._request
+        request = self.request
         if request.method not in (b"GET", b"HEAD") or not request.conditional:
             return False
         found = {name.lower(): value for name, value in headers}
@@ -274,20 +286,38 @@ class Exchange:
         return True
 
     def body_received(self, data: bytes) -> None:
-        self._request.write(data)
+        self.request.write(data)
 
     def pieces_received(self) -> None:
         if self.download is _RELAYING:
-            self._request.flush()
+            self.request.flush()
 
     def response_complete(self) -> None:
         self.download = _ENDED
         self._release(None)
-        self._request.unregisterProducer()
-        self._request.finish()
+        self.request.unregisterProducer()
+        self.request.finish()
 
     def response_failed(self, error: BackendError) -> None:
-        self._fail(error)
+        if not self._repeat(error):
+            self._fail(error)
+
+    def _repeat(self, error: BackendError) -> bool:
+        """Whether the request goes to another member, which may be there already."""
+        client, dispatch, request = self._client, self.dispatch, self.request
+        assert client is not None  # it has said so
+        if not may_be_repeated(request.method, client, error, self._body):
+            return False
+        variables = dispatch.environment()
+        for name in variables:
+            request.environment.pop(name, None)
+        self._client = None
+        self._repeated = True
+        if dispatch.retry(error, sent=client.sent, received=client.received):
+            return True
+        self._client = client
+        request.environment.update(variables)
+        return False
 
     def upload_failed(self, failure: Failure) -> None:
         self._fail(failure.value or GatewayError("the upload failed without a reason"))
@@ -296,12 +326,13 @@ class Exchange:
 
     def _fail(self, error: BaseException) -> None:
         """An error page while that is possible, an abort when it is not."""
-        request = self._request
+        request = self.request
         self.download = _ENDED
+        description = self.description()
         self._release(error if isinstance(error, BackendError) else None)
         self._free_body()
         request.unregisterProducer()
-        request.site.answer_error(request, error, self.description())
+        request.site.answer_error(request, error, description)
 
     def _hand_over(self) -> None:
         """The answer comes from elsewhere: the backend has done its part."""
@@ -330,6 +361,7 @@ class Exchange:
 
     def _free_body(self) -> None:
         if self._body is not None:
+            self._body.settle()
             self._body.stopProducing()
 
     # -- the client's pace ---------------------------------------------------------------------
@@ -346,15 +378,21 @@ class Exchange:
         """The client has gone; `on_gone` says so too."""
 
     def description(self) -> str:
-        """For the log: where the exchange stood, with whom, and what had gone each way."""
-        client = self._client
+        """For the log: where the exchange stood, with whom, and what had gone each way; and why
+        with nobody else."""
+        client, dispatch = self._client, self.dispatch
         if client is None:
             phase = "spool" if self.upload is _SPOOLING else "connect"
             return f"phase={phase} backend={self._backend}"
-        return (
+        told = (
             f"phase={client.last_phase.value} backend={self._backend}"
             f" sent={client.sent} received={client.received} first={client.first_bytes!r}"
         )
+        if dispatch is not None and dispatch.reasons:
+            told += f" before={'; '.join(map(str, dispatch.reasons))!r}"
+        if dispatch is not None and dispatch.over_budget:
+            told += " not repeated: too many are"
+        return told
 
 
 def _take(headers: HeaderList, name: bytes, names: set[bytes]) -> tuple[bytes | None, HeaderList]:

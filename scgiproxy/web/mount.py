@@ -40,6 +40,8 @@ class ProxyPassResource(Resource):
       the variable ``proxy-scgi-pathinfo``.
     - `settings`: for requests that do not come through a gateway's own site.
     - `timeout`: seconds for each wait on a backend that has no timeout of its own.
+    - `max_header`: bytes of the header block that all backends take, those to come included; None
+      is the least that one of `pool` takes.
     """
 
     isLeaf = True
@@ -53,6 +55,7 @@ class ProxyPassResource(Resource):
         clock: IReactorTime,
         timeout: float = 60.0,
         settings: Settings | None = None,
+        max_header: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.pool = pool
@@ -61,7 +64,9 @@ class ProxyPassResource(Resource):
         self.clock = clock
         self.timeout = timeout
         self.default_settings = settings or Settings()
-        self.max_header = min(backend.settings.max_header for backend in pool.backends)
+        if max_header is None:
+            max_header = min(backend.settings.max_header for backend in pool.backends)
+        self.max_header = max_header
 
     @classmethod
     def for_url(

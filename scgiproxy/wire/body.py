@@ -2,7 +2,7 @@
 
 Each source is an ordinary `IBodyProducer` whose length is known before it starts, since SCGI wants
 CONTENT_LENGTH first. All of them are push producers: while paused they hold at most what they were
-given in one piece.
+given in one piece. `wire.replay` is for those that may have to be sent once more.
 """
 
 from __future__ import annotations
@@ -71,6 +71,14 @@ class RequestBody:
         self._done = None
         self._close()
 
+    def rewind(self) -> bool:
+        """Let go of the consumer, and begin anew: `first_bytes` and `startProducing` may be called
+        once more. False, and nothing happens, if not all that was given out is still held."""
+        return False
+
+    def settle(self) -> None:
+        """Nobody will `rewind` any more: hold only what the consumer is still to get."""
+
     def _produce(self) -> None:
         """Write until paused or at the end."""
         raise NotImplementedError
@@ -105,16 +113,22 @@ class BytesBody(RequestBody):
 class FileBody(RequestBody):
     """`length` bytes of an open file, from where it stands. Closes the file when it is done.
 
-    A file that turns out shorter fails the body with GatewayError.
+    A file that turns out shorter, or that cannot be read, fails the body with GatewayError.
     """
 
     def __init__(self, file: IO[bytes], length: int) -> None:
         super().__init__(length)
         self._file = file
         self._left = length
+        self._start: int | None = None
+        self._error: GatewayError | None = None
 
     def first_bytes(self) -> bytes:
-        data = self._file.read(min(PIECE, self._left))
+        try:
+            data = self._file.read(min(PIECE, self._left))
+        except OSError as error:
+            self._error = GatewayError(f"spool file could not be read: {error.strerror}")
+            return b""
         self._left -= len(data)
         return data
 
@@ -122,7 +136,8 @@ class FileBody(RequestBody):
         while self._left and not self._paused and self._consumer is not None:
             data = self.first_bytes()
             if not data:
-                self._finished(Failure(GatewayError(f"spool file ended {self._left} bytes early")))
+                short = GatewayError(f"spool file ended {self._left} bytes early")
+                self._finished(Failure(self._error or short))
                 return
             self._consumer.write(data)
         if not self._left and self._consumer is not None:
@@ -132,8 +147,29 @@ class FileBody(RequestBody):
         """The file itself, for somebody who reads and closes it in another way."""
         return self._file
 
+    def keep(self) -> None:
+        """Leave the file open for `rewind`, from before the first byte until `settle`."""
+        if self._start is None:
+            self._start = self._file.tell()
+
+    def rewind(self) -> bool:
+        if self._start is None:
+            return False
+        self.stopProducing()
+        self._paused = False
+        self._file.seek(self._start)
+        self._left = self.length
+        return True
+
+    def settle(self) -> None:
+        if self._start is not None:
+            self._start = None
+            if self._consumer is None:
+                self._close()
+
     def _close(self) -> None:
-        self._file.close()
+        if self._start is None:
+            self._file.close()
 
 
 class LiveUpload(RequestBody):

@@ -225,7 +225,10 @@ def test_own_parameters_are_added_to_the_inherited_ones() -> None:
         + _host("ProxySet balancer://b timeout=5")
     )
     config = load(text)
-    assert {key: (each.max_attempts, each.timeout) for key, each in config.balancers.items()} == {
+    assert {
+        key: (each.settings.max_attempts, each.settings.wait)
+        for key, each in config.balancers.items()
+    } == {
         "b": (1, 2.0),
         "b@f:8": (1, 5.0),
     }
@@ -239,7 +242,10 @@ def test_names_without_regard_to_case() -> None:
 def test_a_balancer_without_members() -> None:
     """An error where it is used; in a section too."""
     assert errors_of("ProxyPass /a balancer://b") == [
-        "f:1: ProxyPass: balancer://b has no BalancerMember; expected at least one"
+        (
+            "f:1: ProxyPass: balancer://b has no BalancerMember; expected at least one, or"
+            " growth=NUMBER"
+        )
     ]
     text = "<Location /a>\nProxyPass balancer://b\n</Location>"
     assert errors_of(text)[0].startswith("f:2: ")

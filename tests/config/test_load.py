@@ -59,7 +59,10 @@ def test_all_errors_at_once() -> None:
         "f:14: RewriteRule: a directive of mod_rewrite that is not supported here",
         "f:16: Listen: not allowed in <VirtualHost>; expected in server config",
         "f:17: <Location> was not closed; expected </Location> before </VirtualHost> at line 18",
-        "f:19: ProxyPass: balancer://nobody has no BalancerMember; expected at least one",
+        (
+            "f:19: ProxyPass: balancer://nobody has no BalancerMember; expected at least one, or"
+            " growth=NUMBER"
+        ),
     ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 
+from scgiproxy.config.balancers import BALANCER_PARAMETERS
 from scgiproxy.config.directives import DIRECTIVES
 from scgiproxy.config.reference import render
-from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS
+from scgiproxy.config.workers import WORKER_PARAMETERS
 
 
 def test_every_directive_is_named() -> None:

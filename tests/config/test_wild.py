@@ -12,7 +12,7 @@ from scgiproxy.config.model import SectionKind
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
 from scgiproxy.rules.access import RequireAllGranted
 from tests.config.debian import MAIN, defines, write_files
-from tests.config.loading import errors_of, load, write
+from tests.config.loading import load, write
 
 DOCUMENT_EXAMPLES = """
 ProxyPass /scgi-bin/ scgi://localhost:4000/
@@ -204,17 +204,3 @@ def test_mounts_as_found_in_the_wild(
     assert mount.settings.path_info is path_info
     assert mount.source == "f:1"
     assert len(config.notes) == notes
-
-
-def test_by_requests_is_refused_by_its_right_name() -> None:
-    """A misspelling that many files have."""
-    assert errors_of(
-        """
-        <Proxy balancer://c>
-            BalancerMember scgi://localhost:1
-            ProxySet lbmethod=by_requests
-        </Proxy>
-        """
-    ) == [
-        "f:4: ProxySet: lbmethod: expected byrequests, got 'by_requests'; did you mean byrequests?"
-    ]

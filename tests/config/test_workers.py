@@ -1,4 +1,4 @@
-"""Worker and balancer parameters."""
+"""Worker parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS
+from scgiproxy.config.health import READERS
+from scgiproxy.config.workers import WORKER_PARAMETERS
 from scgiproxy.rules.backend import BackendSettings
 from tests.config.loading import errors_of, load, notes_of
 
@@ -25,6 +26,11 @@ WORKER_EXAMPLES: dict[str, tuple[str, str, Any, str]] = {
     "loadfactor": ("2.5", "load_factor", 2.5, "101"),
     "lbset": ("99", "lbset", 99, "100"),
     "route": ("r1", "route", b"r1", "x" * 64),
+    "redirect": ("r2", "redirect", b"r2", "x" * 64),
+    "slowstart": ("2min", "slow_start", 120.0, "0"),
+    "preconnect": ("4", "preconnect", 4, "-1"),
+    "ejectrate": ("25%", "eject_rate", 0.25, "0"),
+    "discover": ("SRV", "", None, "mx"),
     "flushpackets": ("on", "", None, "sometimes"),
     "disablereuse": ("on", "", None, "yes"),
     "enablereuse": ("off", "", None, "yes"),
@@ -39,11 +45,11 @@ INERT_VALUES = {
     "responsefieldsize": ("8192", "x"),
     "flushwait": ("10", "x"),
     "ping": ("5", "x"),
-    "redirect": ("r2", "x" * 64),
-    "hcpasses": ("1", "x"),
-    "hcfails": ("1", "x"),
-    "hcinterval": ("30", "x"),
 }
+FOR_MEMBERS = (
+    *("retry", "loadfactor", "lbset", "route", "redirect", "slowstart", "preconnect", "ejectrate"),
+    "discover",
+)
 
 
 def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
@@ -54,7 +60,7 @@ def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
 
 def test_every_parameter_is_tested() -> None:
     inert = {name for name, parameter in WORKER_PARAMETERS.items() if parameter.inert}
-    assert set(WORKER_PARAMETERS) == set(WORKER_EXAMPLES) | inert
+    assert set(WORKER_PARAMETERS) == set(WORKER_EXAMPLES) | inert | set(READERS)
     assert set(INERT_VALUES) <= inert
 
 
@@ -87,7 +93,7 @@ def test_worker_parameter_that_does_nothing(name: str) -> None:
         assert error.startswith(f"f:1: ProxyPass: {name}: expected ")
 
 
-@pytest.mark.parametrize("name", ["retry", "loadfactor", "lbset", "route"])
+@pytest.mark.parametrize("name", FOR_MEMBERS)
 def test_parameters_for_members(name: str) -> None:
     """On a mount of its own they do nothing, which is told."""
     value = WORKER_EXAMPLES[name][0]
@@ -96,81 +102,86 @@ def test_parameters_for_members(name: str) -> None:
     ]
 
 
+def test_examples_for_members_are_complete() -> None:
+    """Health checks have tests of their own."""
+    for_members = {name for name, row in WORKER_PARAMETERS.items() if row.for_members}
+    assert for_members - set(READERS) == set(FOR_MEMBERS)
+
+
+FLAGS = {
+    "D": "disabled",
+    "S": "stopped",
+    "I": "ignore_errors",
+    "R": "spare",
+    "H": "standby",
+    "N": "draining",
+}
+
+
 @pytest.mark.parametrize(
-    ("letters", "disabled", "standby", "notes"),
+    ("letters", "given"),
     [
-        ("D", True, False, 0),
-        ("+S", True, False, 0),
-        ("-D", False, False, 0),
-        ("+H", False, True, 0),
-        ("D+H", True, True, 0),
-        ("DH", True, True, 0),
-        ("+I", False, False, 1),
-        ("s-e", True, False, 1),
+        *((letter, letter) for letter in FLAGS),
+        *((f"+{letter}", letter) for letter in FLAGS),
+        *((f"-{letter}", "") for letter in FLAGS),
+        ("d+s", "DS"),
+        ("DSIRHN", "DSIRHN"),
+        ("D-D", ""),
+        ("-H+H", "H"),
+        ("r-nH", "RH"),
     ],
 )
-def test_status(letters: str, disabled: bool, standby: bool, notes: int) -> None:
-    settings, found = _member(f"status={letters}")
-    assert (settings.disabled, settings.standby, len(found)) == (disabled, standby, notes)
+def test_status(letters: str, given: str) -> None:
+    """Each letter is a flag; of two about one flag the last counts."""
+    settings, notes = _member(f"status={letters}")
+    assert {letter for letter, field in FLAGS.items() if getattr(settings, field)} == set(given)
+    assert notes == []
+
+
+def test_status_of_a_later_line() -> None:
+    """It changes the flags that it names, and no others."""
+    config = load(
+        """
+        ProxyPass /b balancer://b
+        BalancerMember balancer://b scgi://localhost status=DH
+        ProxySet scgi://localhost status=-D+N
+        """
+    )
+    settings = config.balancers["b"].members[0].settings
+    assert (settings.disabled, settings.standby, settings.draining) == (False, True, True)
+
+
+@pytest.mark.parametrize("letter", ["E", "C"])
+def test_states_that_the_gateway_sets_itself(letter: str) -> None:
+    settings, notes = _member(f"status={letter}+D")
+    assert settings == BackendSettings(disabled=True)
+    (note,) = notes
+    assert note.startswith(f"status={letter}+D: the letter {letter} does nothing: ")
+
+
+@pytest.mark.parametrize(
+    ("letters", "told"), [("D", False), ("S", False), ("+H", True), ("N", True)]
+)
+def test_flags_of_members(letters: str, told: bool) -> None:
+    """A backend that stands alone can be disabled, and that is all."""
+    notes = notes_of(f"ProxyPass /a scgi://localhost status={letters}")
+    assert (
+        notes == ["f:1: ProxyPass: status: R, H and N do nothing outside a BalancerMember"] * told
+    )
+
+
+@pytest.mark.parametrize(("word", "share"), [("1", 0.01), ("50", 0.5), ("50%", 0.5), ("100%", 1.0)])
+def test_a_percentage(word: str, share: float) -> None:
+    assert _member(f"ejectrate={word}")[0].eject_rate == share
+
+
+@pytest.mark.parametrize("word", ["0.5", "101", "%", "50%%", "1000"])
+def test_what_is_no_percentage(word: str) -> None:
+    text = "ProxyPass /b balancer://b\nBalancerMember balancer://b scgi://localhost ejectrate="
+    assert "expected a percentage from 1 to 100" in errors_of(text + word)[0]
 
 
 def test_what_is_always_so_needs_no_note() -> None:
     """The opposite of it is told."""
     assert "goes out at once" in _member("flushpackets=off")[1][0]
     assert "one request for each connection" in _member("enablereuse=on")[1][0]
-
-
-BALANCER_EXAMPLES: dict[str, tuple[str, str, Any, str]] = {
-    "lbmethod": ("byrequests", "method", "byrequests", "byrequest"),
-    "timeout": ("2", "timeout", 2.0, "x"),
-    "maxattempts": ("0", "max_attempts", 0, "x"),
-    "forcerecovery": ("Off", "force_recovery", False, "x"),
-}
-
-
-def test_every_balancer_parameter_is_tested() -> None:
-    inert = {name for name, parameter in BALANCER_PARAMETERS.items() if parameter.inert}
-    assert set(BALANCER_PARAMETERS) == set(BALANCER_EXAMPLES) | inert | {"pathinfo"}
-
-
-_MEMBER = "\nBalancerMember balancer://b scgi://localhost"
-
-
-@pytest.mark.parametrize("name", BALANCER_EXAMPLES)
-def test_balancer_parameter(name: str) -> None:
-    value, field, expected, wrong = BALANCER_EXAMPLES[name]
-    balancer = load(f"ProxyPass /b balancer://b {name}={value}{_MEMBER}").balancers["b"]
-    assert getattr(balancer, field) == expected
-    (error,) = errors_of(f"ProxyPass /b balancer://b {name}={wrong}{_MEMBER}")
-    assert error.startswith(f"f:1: ProxyPass: {name}: expected ")
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, parameter in BALANCER_PARAMETERS.items() if parameter.inert]
-)
-def test_balancer_parameter_that_does_nothing(name: str) -> None:
-    """It is kept among the options, and told."""
-    config = load(f"ProxyPass /b balancer://b {name}=x stickysession=s{_MEMBER}")
-    options = config.balancers["b"].options
-    assert options == {name: "x", "stickysession": "s"}
-    assert any(f"{name} does nothing here" in note.message for note in config.notes)
-
-
-def test_methods() -> None:
-    """Those that the service offers; the other ones of Apache are replaced, which is told."""
-    text = f"ProxyPass /b balancer://b lbmethod={{}}{_MEMBER}"
-    offered = load(text.format("mine"), balancing_methods=("byrequests", "mine"))
-    assert offered.balancers["b"].method == "mine"
-    config = load(text.format("bybusyness"))
-    assert config.balancers["b"].method == "byrequests"
-    assert "byrequests is used instead" in config.notes[0].message
-    assert "expected byrequests, got 'mine'" in errors_of(text.format("mine"))[0]
-
-
-def test_path_info_of_a_balanced_mount() -> None:
-    """It is the mount's own: another mount of the balancer has none; a ProxySet is for all."""
-    text = f"ProxyPass /a balancer://b pathinfo=on\nProxyPass /b balancer://b{_MEMBER}"
-    mounts = load(text).main.mounts
-    assert [mount.settings.path_info for mount in mounts] == [True, None]
-    mounts = load(text + "\nProxySet balancer://b pathinfo=off").main.mounts
-    assert [mount.settings.path_info for mount in mounts] == [True, False]

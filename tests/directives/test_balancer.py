@@ -7,59 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scgiproxy.config.workers import BALANCER_PARAMETERS
+from tests.directives.balancing import NAMES, A, B, C, balancer, members_down, turns
 from tests.directives.behaviours import behaviour
-from tests.directives.gateway import Configured, ConfiguredGateway, answered
-
-A, B, C = (f"127.0.0.1:400{number}" for number in (1, 2, 3))
-NAMES = {A: "a", B: "b", C: "c"}
-
-
-def balancer(*members: str, parameters: str = "") -> str:
-    """A balancer of members a, b and c, each with the parameters that are given."""
-    lines = [
-        f"BalancerMember scgi://127.0.0.1:400{number} {words}"
-        for number, words in enumerate(members, 1)
-    ]
-    inside = "\n".join(lines)
-    return f"ProxyPass / balancer://cluster/ {parameters}\n<Proxy balancer://cluster>\n{inside}\n</Proxy>"
-
-
-def turns(gateway: ConfiguredGateway, number: int) -> str:
-    """Which members that many requests go to; several of one request are in brackets."""
-    found = ""
-    for _ in range(number):
-        names = "".join(NAMES[where] for where in gateway.ask().where)
-        found += names if len(names) == 1 else f"({names})"
-    return found
-
-
-@behaviour("BalancerMember", "Proxy", "loadfactor=", "lbmethod=")
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        (("", ""), "ababab"),
-        (("", "", ""), "abcabc"),
-        (("loadfactor=1", "loadfactor=2"), "babbab"),
-        (("loadfactor=3", "loadfactor=2"), "ababaababa"),
-        (("", "", "loadfactor=3"), "cacbccacbc"),
-        (("loadfactor=1.5", "loadfactor=3"), "babbab"),
-    ],
-)
-def test_shares(configured: Configured, members: tuple[str, ...], expected: str) -> None:
-    """byrequests, as Apache counts."""
-    for parameters in ("", "lbmethod=byrequests"):
-        gateway = configured(balancer(*members, parameters=parameters))
-        assert turns(gateway, len(expected)) == expected
-
-
-@behaviour("lbmethod=")
-@pytest.mark.parametrize("method", ["bytraffic", "bybusyness", "heartbeat"])
-def test_other_methods(configured: Configured, method: str) -> None:
-    """Apache's other methods are told to be byrequests here."""
-    gateway = configured(balancer("", "", parameters=f"lbmethod={method}"))
-    assert any(f"lbmethod={method}" in note and "byrequests" in note for note in gateway.notes)
-    assert turns(gateway, 4) == "abab"
+from tests.directives.gateway import Configured, answered
 
 
 @behaviour("status=", "lbset=")
@@ -67,20 +17,35 @@ def test_other_methods(configured: Configured, method: str) -> None:
     ("members", "down", "expected"),
     [
         (("", "status=D", ""), "", "acac"),
+        (("", "status=S", ""), "", "acac"),
         (("", "status=H"), "", "aaaa"),
         (("", "status=H"), "a", "(ab)bbb"),
+        (("", "status=-H"), "", "abab"),
         (("", "lbset=1"), "", "aaaa"),
         (("", "lbset=1"), "a", "(ab)bbb"),
         (("lbset=1", "status=H"), "", "bbbb"),
+        (("lbset=1", "", "status=H"), "b", "(bc)ccc"),
         (("", "", "status=+H"), "a", "(ab)bbb"),
+        (("", "status=N"), "", "aaaa"),
+        (("", "status=N", "status=H"), "a", "(ac)ccc"),
+        (("status=N", "lbset=1"), "", "bbbb"),
+        (("", "", "status=R"), "", "abab"),
+        (("", "", "status=R"), "a", "(ab)cbc"),
+        (("", "status=D", "status=R", "status=R"), "", "acac"),
+        (("", "status=N", "status=R"), "", "acac"),
+        (("", "status=R", "status=H"), "a", "(ab)bbb"),
+        (("", "status=R", "status=H"), "ab", "(abc)ccc"),
+        (("status=I", ""), "a", "(ab)b(ab)b"),
     ],
 )
 def test_who_is_used(
     configured: Configured, members: tuple[str, ...], down: str, expected: str
 ) -> None:
-    """Disabled ones never, standbys and later sets when nobody else is left."""
+    """Disabled and stopped ones never, draining ones without a session neither; a spare for each
+    ordinary one that cannot be; standbys when there is nobody else in their set, and only then later
+    sets. One that ignores errors is tried again by everybody."""
     gateway = configured(balancer(*members))
-    gateway.down = {where for where, name in NAMES.items() if name in down}
+    gateway.down = members_down(down)
     assert turns(gateway, 4) == expected
 
 
@@ -314,20 +279,14 @@ def test_what_counts_against_a_member(
 ) -> None:
     """No proper answer does; what the application answers does not."""
     gateway = configured(balancer("retry=1h", "retry=1h"))
-    assert gateway.ask(answer=answer).status == status
+    assert gateway.ask(method="POST", answer=answer).status == status
     assert ("a" not in turns(gateway, 4)) is left_out
 
 
-INERT = sorted(name for name, parameter in BALANCER_PARAMETERS.items() if parameter.inert)
-
-
-@behaviour(
-    *("stickysession=", "stickysessionsep=", "scolonpathdelim=", "nofailover=", "failonstatus="),
-    *("failontimeout=", "growth=", "nonce="),
-)
-def test_parameters_without_effect(configured: Configured) -> None:
-    """Taken, and the check names each of them."""
-    gateway = configured(balancer("", "", parameters=" ".join(f"{name}=1" for name in INERT)))
-    for name in INERT:
-        assert [note for note in gateway.notes if f" {name} does nothing" in note], name
-    assert turns(gateway, 4) == "abab"
+@behaviour("BalancerMember")
+@pytest.mark.parametrize(("method", "status", "where"), [("GET", 200, "ab"), ("POST", 502, "a")])
+def test_no_answer_at_all(configured: Configured, method: str, status: int, where: str) -> None:
+    """Another member is asked, if it does no harm to do the same twice."""
+    gateway = configured(balancer("", ""))
+    asked = gateway.ask(method=method, answer=[b"", answered()])
+    assert (asked.status, "".join(NAMES[each] for each in asked.where)) == (status, where)

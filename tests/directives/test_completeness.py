@@ -8,8 +8,9 @@ import pkgutil
 import pytest
 
 import tests.directives
+from scgiproxy.config.balancers import BALANCER_PARAMETERS
 from scgiproxy.config.directives import DIRECTIVES
-from scgiproxy.config.workers import BALANCER_PARAMETERS, WORKER_PARAMETERS
+from scgiproxy.config.workers import WORKER_PARAMETERS
 from tests.directives.behaviours import NAMED, names_in
 
 SERVED = {row.name for row in DIRECTIVES.values() if not row.inert}

@@ -198,9 +198,8 @@ REUSE = ("enablereuse=on", "disablereuse=on", "enablereuse=off")
 
 
 @behaviour(
-    *("redirect=", "min=", "smax=", "ttl=", "addressttl=", "receivebuffersize=", "iobuffersize="),
+    *("min=", "smax=", "ttl=", "addressttl=", "receivebuffersize=", "iobuffersize="),
     *("responsefieldsize=", "flushwait=", "flusher=", "ping=", "upgrade=", "secret=", "mapping="),
-    *("hcmethod=", "hcpasses=", "hcfails=", "hcinterval=", "hcuri=", "hcexpr=", "hctemplate="),
     *("disablereuse=", "enablereuse="),
 )
 def test_parameters_without_effect(configured: Configured) -> None:

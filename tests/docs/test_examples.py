@@ -62,6 +62,34 @@ def test_the_gateways_of_apaches_document_serve(name: str, tmp_path: Path) -> No
         assert first.told[0].get("SCRIPT_NAME") == "/scgi-bin/x"
 
 
+@pytest.mark.parametrize(
+    "lines", [b"", b"Status: 404 Not Found\r\n", b"Status: 303 See Other\r\nLocation: /there\r\n"]
+)
+def test_a_client_stays_with_its_member(lines: bytes, tmp_path: Path) -> None:
+    """By the cookie that comes with its first answer, also with an error page or a redirect."""
+    port = free_port()
+    hello = answer(b"Content-Type: text/plain\r\n\r\n")
+    with ScriptedBackend() as first, ScriptedBackend() as second:
+        replaced = {
+            "Listen 8080": f"Listen 127.0.0.1:{port}",
+            "localhost:4000": f"localhost:{first.port}",
+            "localhost:4001": f"localhost:{second.port}",
+        }
+        config = _edited(tmp_path, "sticky.conf", replaced)
+        with GatewayProcess(config, port, "gateway") as gateway:
+            for member in (first, second):
+                member.play(answer(lines + b"Content-Type: text/plain\r\n\r\n"), hello)
+            browsers = [Browser(gateway.http) for _ in range(2)]
+            for browser, route in zip(browsers, (".a", ".b"), strict=True):
+                browser.get("/", follow=False)
+                assert browser.cookies == {"ROUTEID": route}
+            for member in (first, second):
+                member.play(hello)
+            for browser in (*browsers, *browsers, browsers[1]):
+                assert browser.get("/again").header("Set-Cookie") is None
+            assert [len(member.told) for member in (first, second)] == [2, 3]
+
+
 def test_the_gateway_to_rtorrent(tmp_path: Path) -> None:
     """Its rules let a local client in, keep cookies from the backend and mend the type."""
     port = free_port()

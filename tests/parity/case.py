@@ -10,7 +10,8 @@ from tests.e2e.scripted import HELLO, Script
 Facts = Mapping[str, object]
 """What was seen on one side, by name: ``status``, ``reason``, ``body``, ``header:NAME`` (lower
 case; a tuple of values), ``asked`` (how many requests the backends were told), ``told.0.NAME``
-(a variable of the first of them), ``told.0.body`` and others; see `observation`."""
+(a variable of the first of them), ``told.0.body``, ``before.0`` (the status of the first request
+before it, and the backends that were told it) and others; see `observation`."""
 
 APACHE = "APACHE_HTTPD"
 """Defined for Apache only: ``<IfDefine>`` has what concerns its processes, and what it does not
@@ -36,15 +37,17 @@ class Differs:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One request to one server with a configuration.
+    """One request to one server with a configuration, maybe after others.
 
     `config` goes into a virtual host of its own, which the request names as ``@HOST@``, unless
     `server` names another configuration of `site.SERVERS`; then it must be empty. `scripts` are
-    played by ${BACKEND} and ${SOCKET}, for one connection after the other; `other` by ${OTHER};
+    played by every backend but ${OTHER}, for one connection after the other; `other` by that one;
     ``@FOLDER@`` in what they send is the site's folder. `own_page` says that the body is
-    made by the server itself: its text is not compared. `exact` headers are compared although they
-    are not in other cases. `by_chance` names facts that with Apache depend on timing. `differs` has the deliberate
-    differences that the case shows.
+    made by the server itself: its text is not compared. `before` are requests of the same client
+    that come first, each on a connection of its own, and pauses in seconds; ``@COOKIES@`` in any
+    request is what the answers so far have set. Each request finds the scripts at their beginning.
+    `exact` headers are compared although they are not in other cases. `by_chance` names facts that
+    with Apache depend on timing. `differs` has the deliberate differences that the case shows.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Case:
     config: str = PROXY
     scripts: tuple[Script, ...] = (HELLO,)
     other: Script = HELLO
+    before: tuple[bytes | float, ...] = ()
     server: str = "hosts"
     own_page: bool = False
     exact: frozenset[str] = frozenset()

@@ -49,6 +49,10 @@ DIFFERENCES = {
         "page's"
     ),
     "error-page-charset": "error pages are UTF-8; Apache's are ISO 8859-1",
+    "failontimeout": "failontimeout works; with Apache it has no effect for SCGI",
+    "forced-recovery": (
+        "forcerecovery looks at enabled members only; with Apache a disabled one prevents it"
+    ),
     "future-date": (
         "If-Modified-Since in the future is a date like any other (RFC 9110 section 13.1.3): 304; "
         "Apache ignores it, as RFC 2616 had it"
@@ -98,6 +102,10 @@ DIFFERENCES = {
     "repeated-headers": (
         "repeated response headers are passed as they came; Apache joins them, challenges too"
     ),
+    "repeated-requests": (
+        "a request that does no harm when it is repeated goes to another member when the first has "
+        "closed without a byte of an answer; Apache answers 500"
+    ),
     "repeated-names": (
         "no variable is sent twice; Apache does after RequestHeader add, and the last one wins"
     ),
@@ -117,6 +125,14 @@ DIFFERENCES = {
     "sendfile-dots": "a file's path must be written without dot segments",
     "sendfile-errors": "a missing file is 404 and one that may not be sent 403; Apache answers 500",
     "server-port": "SERVER_PORT of a ServerName without a port is that of the listener, not 80",
+    "session-names": (
+        "stickysession names a whole parameter of the path or the query, or a whole cookie; "
+        "Apache takes the name at the end of a longer word, and reads on to the next ? or &"
+    ),
+    "session-values": (
+        "a session's value is decoded, its quotes are removed, and its route is what follows the "
+        "last separator, or the longest end that is a route; Apache's follows the first"
+    ),
     "short-body": "a body shorter than its Content-Length is an abort; with Apache it looks whole",
     "status-line": "an HTTP status line in place of Status is understood; Apache answers 500",
     "strict-target": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -31,34 +32,24 @@ def shows(facts: Facts, name: str) -> object:
 
 
 def observe(side: Side, site: Site, case: Case) -> Facts:
-    """Send the case's request to `side` and collect what the client and the backends saw."""
-    for name, backend in site.backends.items():
-        scripts = (case.other,) if name == "OTHER" else case.scripts
-        backend.play(*[_with_folder(script, site) for script in scripts])
-    request = case.request.replace(b"@HOST@", host_of(case).encode())
-    request = request.replace(b"@PORT@", str(side.port).encode())
+    """Send the case's requests to `side` and collect what the client and the backends saw."""
     facts: dict[str, object] = {}
-    with Connection(("127.0.0.1", side.port), timeout=20) as connection:
-        client_port = connection.socket.getsockname()[1]
-        response: Response | None = None
-        # A server may close before it has read a bad request to its end.
-        with suppress(ConnectionError, BrokenPipeError):
-            connection.send(request)
-        try:
-            response = connection.read(request.split(b" ", 1)[0].decode("latin-1"))
-        except (BadAnswerError, ConnectionError, TimeoutError) as error:
-            facts["no response"] = type(error).__name__
-    for backend in site.backends.values():
-        backend.settle()
-    if response is not None:
-        facts.update(_answered(case, response))
-    told = [
-        (name, record) for name, backend in site.backends.items() for record in backend.requests()
-    ]
-    facts["asked"] = len(told)
-    for number, (name, record) in enumerate(told):
+    cookies: dict[str, str] = {}
+    for number, step in enumerate(case.before):
+        if isinstance(step, bytes):
+            asked = _Asked(side, site, case, step, cookies)
+            facts[f"before.{number}"] = " ".join([asked.outcome, *(name for name, _ in asked.told)])
+        else:
+            time.sleep(step)
+    asked = _Asked(side, site, case, case.request, cookies)
+    if asked.response is None:
+        facts["no response"] = asked.outcome
+    else:
+        facts.update(_answered(case, asked.response))
+    facts["asked"] = len(asked.told)
+    for number, (name, record) in enumerate(asked.told):
         facts[f"told.{number}.backend"] = name
-        facts.update(_told(number, record, client_port))
+        facts.update(_told(number, record, asked.client_port))
     # What cannot be the same: the ports, and the folder from one run to the next.
     words = {str(side.port): "PORT", str(site.folder): "FOLDER"}
     words |= {str(it.port): name for name, it in site.backends.items() if it.port}
@@ -66,6 +57,52 @@ def observe(side: Side, site: Site, case: Case) -> Facts:
         _SET_ASIDE * (name in case.by_chance) + name: _in_words(value, words)
         for name, value in facts.items()
     }
+
+
+class _Asked:
+    """One request on a connection of its own, and what came of it.
+
+    - `response`: None if there was no whole one; then `outcome` says why, else it is the status.
+    - `told`: the backends that were told the request, by name.
+
+    `cookies` are sent, and those that the answer sets are added.
+    """
+
+    def __init__(
+        self, side: Side, site: Site, case: Case, request: bytes, cookies: dict[str, str]
+    ) -> None:
+        for name, backend in site.backends.items():
+            scripts = (case.other,) if name == "OTHER" else case.scripts
+            backend.play(*[_with_folder(script, site) for script in scripts])
+        kept = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        for word, text in (
+            ("@HOST@", host_of(case)),
+            ("@PORT@", str(side.port)),
+            ("@COOKIES@", kept),
+        ):
+            request = request.replace(word.encode(), text.encode())
+        self.response: Response | None = None
+        with Connection(("127.0.0.1", side.port), timeout=20) as connection:
+            self.client_port = connection.socket.getsockname()[1]
+            # A server may close before it has read a bad request to its end.
+            with suppress(ConnectionError, BrokenPipeError):
+                connection.send(request)
+            try:
+                self.response = connection.read(request.split(b" ", 1)[0].decode("latin-1"))
+                self.outcome = str(self.response.status)
+            except (BadAnswerError, ConnectionError, TimeoutError) as error:
+                self.outcome = type(error).__name__
+        for backend in site.backends.values():
+            backend.settle()
+        self.told = [
+            (name, record)
+            for name, backend in site.backends.items()
+            for record in backend.requests()
+        ]
+        if self.response is not None:
+            for cookie in self.response.all("Set-Cookie"):
+                name, _, value = cookie.partition(";")[0].partition("=")
+                cookies[name] = value
 
 
 def _with_folder(script: Script, site: Site) -> Script:

@@ -19,7 +19,8 @@ MODULES = Path("/usr/lib/apache2/modules")
 _LOADED = [
     *("mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user"),
     *("auth_basic", "access_compat", "alias", "env", "setenvif", "headers", "mime", "dir"),
-    *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests"),
+    *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer"),
+    *("lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness"),
 ]
 
 _COMMON = """\
@@ -130,6 +131,8 @@ def site(cases: Sequence[Case]) -> Iterator[Site]:
             backends = {
                 "BACKEND": stack.enter_context(ScriptedBackend()),
                 "OTHER": stack.enter_context(ScriptedBackend()),
+                "THIRD": stack.enter_context(ScriptedBackend()),
+                "FOURTH": stack.enter_context(ScriptedBackend()),
                 "SOCKET": stack.enter_context(ScriptedBackend(folder / "scgi.sock")),
             }
             made = Site(folder, backends, free_port())
@@ -151,10 +154,14 @@ def _configuration(made: Site, text: str, cases: Sequence[Case]) -> str:
     lines = [f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in _LOADED]
     lines += [
         f'Define FOLDER "{made.folder}"',
-        f"Define BACKEND 127.0.0.1:{made.backends['BACKEND'].port}",
-        f"Define OTHER 127.0.0.1:{made.backends['OTHER'].port}",
+        *(
+            f"Define {name} 127.0.0.1:{backend.port}"
+            for name, backend in made.backends.items()
+            if backend.port
+        ),
         f"Define SOCKET unix:{made.backends['SOCKET'].path}|scgi://scripted",
         f"Define DEAD 127.0.0.1:{made.dead_port}",
+        f"Define DEAD2 127.0.0.2:{made.dead_port}",
         _COMMON,
         text,
     ]

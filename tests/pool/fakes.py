@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -15,10 +16,10 @@ from scgiproxy.interfaces import ICall
 from scgiproxy.message.backend_url import Address, UnixAddress
 from scgiproxy.pool.attempt import Dispatch
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import ByRequests
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.wire.deadline import DeadlineWheel
 
 
@@ -74,13 +75,26 @@ class FakeDialer:
         return [dial for dial in self.dials if not dial.over and not dial.stopped]
 
 
+class Request:
+    """What a pool asks of a request: its target and its cookies."""
+
+    def __init__(self, uri: bytes = b"/", cookie: bytes | None = None) -> None:
+        self.uri = uri
+        self._cookie = cookie
+
+    def header(self, name: bytes) -> bytes | None:
+        assert name == b"cookie"
+        return self._cookie
+
+
 @implementer(ICall)
 class Call:
     """Notes the backend it was connected to, or the error."""
 
     dispatch: Dispatch
 
-    def __init__(self) -> None:
+    def __init__(self, request: Any = None) -> None:
+        self.request = request
         self.backend: Backend | None = None
         self.address: Any = None
         self.error: BackendError | None = None
@@ -117,17 +131,19 @@ class Scene:
             )
             for index, (name, one) in enumerate(zip("abcdefgh", settings, strict=False))
         ]
+        parameters = {one.name for one in fields(BalancerSettings)} & options.keys()
+        balancer = BalancerSettings(**{name: options.pop(name) for name in parameters - {"method"}})
         self.pool = Pool(
             "app" if balanced else self.backends[0].label,
             self.backends,
             dialer=self.dialer,  # type: ignore[arg-type]
             resolver=self.resolver,
-            method=options.pop("method", ByRequests()) if balanced else None,
+            settings=balancer if balanced else None,
             **options,
         )
 
-    def call(self) -> Call:
-        call = Call()
+    def call(self, request: Request | None = None) -> Call:
+        call = Call(request)
         assert self.pool.dispatch(call) is call.dispatch
         return call
 
@@ -142,9 +158,9 @@ class Scene:
         self.dialer.open()[0].fail(error)
         return name
 
-    def serve(self, fault: BackendError | None = None) -> str:
+    def serve(self, fault: BackendError | None = None, request: Request | None = None) -> str:
         """A whole request: the name of the member that served it, or the error's class."""
-        call = self.call()
+        call = self.call(request)
         while self.dialer.open():
             self.dialer.open()[0].succeed()
         if call.error is not None:

@@ -164,6 +164,38 @@ def test_recovery_by_force_during_a_probe(clock: Clock) -> None:
     assert one.condition is Condition.UP
 
 
+@pytest.mark.parametrize("state", ["down", "probation", "recovering", "up"])
+def test_a_good_check_brings_it_back(clock: Clock, told: list[str], state: str) -> None:
+    """From every state, and the fault of a request that is still going on counts again."""
+    one = backend(clock, retry=10.0)
+    if state != "up":
+        request(one, ConnectFailed("x"))
+        clock.advance(10)
+    if state == "probation":
+        one.take()
+    if state == "recovering":
+        one.recover()
+    told.clear()
+    one.proved()
+    assert one.condition is Condition.UP
+    assert len(told) == (state != "up")
+    request(one, ConnectFailed("x"))
+    assert one.condition is Condition.DOWN
+
+
+def test_who_cannot_be_reached_is_told(clock: Clock) -> None:
+    """Each time it is in error for that, and for nothing else."""
+    one = backend(clock, retry=10.0)
+    lost: list[Backend] = []
+    one.on_unreachable = lost.append
+    request(one, BackendBusy("x"))
+    request(one, BadResponse("x"))
+    assert lost == []
+    clock.advance(10)
+    request(one, ConnectFailed("x"))
+    assert lost == [one]
+
+
 def test_retry_zero_is_at_once(clock: Clock) -> None:
     one = backend(clock, retry=0.0)
     request(one, ConnectFailed("x"))
@@ -184,15 +216,15 @@ def test_full(clock: Clock) -> None:
 
 def test_repr_shows_the_state(clock: Clock) -> None:
     one = backend(clock, retry=10.0, max_connections=5)
-    assert repr(one) == "<Backend scgi://h:1 up, 0 of 5 in flight, 0 elected, 0 errors>"
+    assert repr(one) == "<Backend scgi://h:1 usable, 0 of 5 in flight, 0 elected, 0 errors>"
     request(one, ConnectFailed("x"))
     clock.advance(3)
-    assert "down for 7 s more," in repr(one)
+    assert "in error for 7 s more," in repr(one)
     clock.advance(7)
-    assert "down, due for a retry," in repr(one)
+    assert "in error, due for a retry," in repr(one)
     one.take()
-    assert "probation, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
-    assert "up, disabled, 0 in flight" in repr(backend(clock, disabled=True))
+    assert "being probed, 1 of 5 in flight, 2 elected, 1 errors" in repr(one)
+    assert "disabled, 0 in flight" in repr(backend(clock, disabled=True))
 
 
 # -- what the log says -------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from scgiproxy.errors import (
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
 from scgiproxy.pool.attempt import Stage
-from scgiproxy.pool.balance import ByRequests
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 from tests.conftest import LoggedErrors
 from tests.pool.fakes import Call, Scene
 from tests.pool.test_resolve import Names, hosts
@@ -108,7 +108,7 @@ class TestAlone:
         scene = alone(disabled=True)
         call = scene.call()
         assert isinstance(call.error, Unavailable)
-        assert str(call.error) == "unix:/a|scgi://a: it is disabled (status=D)"
+        assert str(call.error) == "unix:/a|scgi://a: it is disabled"
         assert scene.dialer.dials == []
 
     def test_no_variables(self) -> None:
@@ -152,10 +152,10 @@ class TestAlone:
     def test_what_does_not_fit_together(self) -> None:
         scene = alone()
         options = {"dialer": scene.dialer, "resolver": scene.resolver}
-        with pytest.raises(ValueError, match="no balancing method"):
+        with pytest.raises(ValueError, match="is no balancer"):
             Pool("x", scene.backends * 2, **options)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="members"):
-            Pool("x", scene.backends, method=ByRequests(), **options)  # type: ignore[arg-type]
+            Pool("x", scene.backends, settings=BalancerSettings(), **options)  # type: ignore[arg-type]
 
     def test_repr(self) -> None:
         scene = alone(max_connections=1)
@@ -339,7 +339,7 @@ class TestBalancer:
         probe = scene.call()
         assert probe.backend is scene.backends[0]
         assert [scene.call().backend for _ in range(3)] == [scene.backends[1]] * 3
-        probe.dispatch.answered()
+        probe.dispatch.answered(200)
         assert scene.call().backend is scene.backends[0]
 
     def test_a_bad_answer_puts_a_member_in_error(self) -> None:
@@ -437,7 +437,7 @@ class TestBalancer:
         scene.clock.advance(1)
         probe, waiting = scene.call(), scene.call()
         assert (probe.told, waiting.told) == (1, 0)
-        probe.dispatch.answered()
+        probe.dispatch.answered(200)
         assert waiting.told == 1
 
     def test_waiting_can_be_cancelled(self) -> None:

@@ -12,12 +12,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from scgiproxy.errors import BackendBusy, BadResponse, ConnectFailed
+from scgiproxy.errors import BackendBusy, BadResponse, ConnectFailed, TruncatedResponse
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
 from scgiproxy.pool.attempt import Stage
 from scgiproxy.pool.backend import Backend
 from scgiproxy.rules.backend import BackendSettings
-from tests.pool.fakes import Call, Scene
+from scgiproxy.rules.balancer import Sticky
+from scgiproxy.rules.sticky import redirect_chain
+from tests.pool.fakes import Call, Request, Scene
 from tests.pool.test_resolve import Names
 
 SETTINGS = st.builds(
@@ -27,13 +29,18 @@ SETTINGS = st.builds(
     retry=st.sampled_from([0.0, 2.0, 60.0]),
     lbset=st.sampled_from([0, 0, 1]),
     standby=st.sampled_from([False, False, True]),
+    spare=st.sampled_from([False, False, False, True]),
+    draining=st.sampled_from([False, False, False, True]),
     disabled=st.sampled_from([False, False, False, True]),
+    route=st.sampled_from([b"", b"r1", b"r2"]),
+    redirect=st.sampled_from([b"", b"", b"r1", b"r2"]),
+    eject_rate=st.sampled_from([None, None, 0.5]),
 )
 HOLDING = (Stage.RESOLVING, Stage.DIALLING, Stage.CONNECTED)
 
 
-def rank(backend: Backend) -> tuple[int, bool]:
-    return backend.settings.lbset, backend.settings.standby
+def rank(backend: Backend) -> tuple[int, bool, bool]:
+    return backend.lbset, backend.standby, backend.spare
 
 
 class Leases(RuleBasedStateMachine):
@@ -45,6 +52,9 @@ class Leases(RuleBasedStateMachine):
         wait=st.sampled_from([0.0, 3.0]),
         force=st.booleans(),
         named=st.booleans(),
+        most=st.sampled_from([None, None, 0, 1]),
+        bound=st.booleans(),
+        statuses=st.sampled_from([frozenset[int](), frozenset((503,))]),
     )
     def begin(
         self,
@@ -53,6 +63,9 @@ class Leases(RuleBasedStateMachine):
         wait: float,
         force: bool,
         named: bool,
+        most: int | None,
+        bound: bool,
+        statuses: frozenset[int],
     ) -> None:
         if not balanced:
             members, wait = members[:1], 0.0
@@ -62,6 +75,10 @@ class Leases(RuleBasedStateMachine):
             balanced=balanced,
             wait=wait,
             force_recovery=force,
+            max_attempts=most,
+            no_failover=bound,
+            fail_on_status=statuses,
+            sticky=Sticky(b"SID", b""),
             names=self.names,
             addresses=[
                 TcpAddress(f"host{index}", 1) if named else UnixAddress(f"/{index}")
@@ -69,11 +86,13 @@ class Leases(RuleBasedStateMachine):
             ],
         )
         self.calls: list[Call] = []
+        self.repeated: dict[Call, int] = {}
 
-    @rule(at_once=st.booleans())
-    def dispatch(self, at_once: bool) -> None:
+    @rule(at_once=st.booleans(), route=st.sampled_from([None, None, b"r1", b"r2", b"r3"]))
+    def dispatch(self, at_once: bool, route: bytes | None) -> None:
         self.scene.dialer.at_once = at_once
-        self.calls.append(self.scene.call())
+        cookie = None if route is None else b"SID=x." + route
+        self.calls.append(self.scene.call(Request(cookie=cookie)))
 
     @precondition(lambda self: self.scene.dialer.open())
     @rule(data=st.data())
@@ -96,9 +115,22 @@ class Leases(RuleBasedStateMachine):
         data.draw(st.sampled_from(self.calls)).dispatch.release(fault)
 
     @precondition(lambda self: self.calls)
-    @rule(data=st.data())
-    def answer(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.calls)).dispatch.answered()
+    @rule(data=st.data(), at_once=st.booleans())
+    def retry(self, data: st.DataObject, at_once: bool) -> None:
+        self.scene.dialer.at_once = at_once
+        call = data.draw(st.sampled_from(self.calls))
+        before = call.told, call.dispatch.stage, call.dispatch.backend
+        if call.dispatch.retry(TruncatedResponse("gone")):
+            self.repeated[call] = self.repeated.get(call, 0) + 1
+            assert before[1] is Stage.CONNECTED
+            assert call.dispatch.backend is not before[2]
+        else:
+            assert (call.told, call.dispatch.stage, call.dispatch.backend) == before
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data(), status=st.sampled_from([200, 503]))
+    def answer(self, data: st.DataObject, status: int) -> None:
+        data.draw(st.sampled_from(self.calls)).dispatch.answered(status)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 2.5, 70.0]))
     def advance(self, seconds: float) -> None:
@@ -123,21 +155,25 @@ class Leases(RuleBasedStateMachine):
     @invariant()
     def each_call_is_told_at_most_once(self) -> None:
         for call in self.calls:
-            assert call.told <= 1
+            due = 1 + self.repeated.get(call, 0)
+            assert call.told <= due
             if call.dispatch.stage is Stage.CONNECTED or call.error is not None:
-                assert call.told == 1
+                assert call.told == due
+
+    @invariant()
+    def repeated_requests_are_counted(self) -> None:
+        under_way = sum(
+            count for call, count in self.repeated.items() if call.dispatch.stage is not Stage.ENDED
+        )
+        assert self.scene.pool.budget.repeated == under_way
 
     @invariant()
     def nobody_waits_for_a_place_that_is_free(self) -> None:
         now = self.scene.clock.seconds()
         queued = [call for call in self.calls if call.dispatch.stage is Stage.QUEUED]
-        assert len(queued) == len(self.scene.pool._queue)
+        assert len(queued) == self.scene.pool.queued
         for call in queued:
-            open_to_it = [
-                backend
-                for backend in self.scene.backends
-                if backend.usable(now) and backend not in call.dispatch.tried
-            ]
+            open_to_it = self.open_to(call, now)
             for backend in open_to_it:
                 assert (
                     backend.full()
@@ -147,6 +183,32 @@ class Leases(RuleBasedStateMachine):
                     or any(rank(other) < rank(backend) and other.full() for other in open_to_it)
                 )
 
+    def open_to(self, call: Call, now: float) -> list[Backend]:
+        """The members that may serve it; its session's, if that has one."""
+        usable = [
+            backend
+            for backend in self.scene.backends
+            if backend.usable(now) and backend not in call.dispatch.tried
+        ]
+        session = call.dispatch.session
+        if session is not None:
+            members = sorted(self.scene.backends, key=lambda one: one.standby)
+            own = redirect_chain(members, session.route, lambda one: one in usable)
+            if own is not None:
+                return [own]
+            routes = {one.route for one in members}
+            if session.route in routes and self.scene.pool.settings.no_failover:
+                return []
+        found = [backend for backend in usable if not backend.draining]
+        return [one for one in found if not one.spare or one.standby or self.is_needed(one, found)]
+
+    def is_needed(self, spare: Backend, found: list[Backend]) -> bool:
+        """It is for one of its set that is out, and no spare before it is."""
+        same = [one for one in self.scene.backends if one.lbset == spare.lbset and not one.standby]
+        out = [one for one in same if not one.spare and one not in found]
+        spares = [one for one in same if one.spare and one in found]
+        return spare in spares[: len(out)]
+
     def teardown(self) -> None:
         """When all have left, nothing is left of them."""
         if not hasattr(self, "scene"):
@@ -154,7 +216,8 @@ class Leases(RuleBasedStateMachine):
         for call in self.calls:
             call.dispatch.cancel()
         assert self.scene.in_flight() == [0] * len(self.scene.backends)
-        assert len(self.scene.pool._queue) == 0
+        assert self.scene.pool.queued == 0
+        assert self.scene.pool.budget.repeated == 0
         assert len(self.scene.dialer.wheel) == 0
         assert self.scene.dialer.open() == []
         assert self.scene.clock.getDelayedCalls() == []

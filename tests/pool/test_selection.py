@@ -7,9 +7,10 @@ from twisted.internet.task import Clock
 from scgiproxy.errors import ConnectFailed
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.balance import ByRequests
+from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.selection import Blocked, Selection
 from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
 
 NOW = 0.0
 
@@ -20,11 +21,12 @@ def selection(*settings: BackendSettings, force_recovery: bool = False) -> Selec
         Backend(name, UnixAddress(name), b"/", one, clock=clock, balancer="b")
         for name, one in zip("abcdefgh", settings, strict=False)
     ]
-    return Selection(members, ByRequests(), force_recovery)
+    of_balancer = BalancerSettings(force_recovery=force_recovery)
+    return Selection(members, ByRequests(), of_balancer)
 
 
 def member(of: Selection, name: str) -> Backend:
-    return next(one for one in of._members if one.label == name)
+    return next(one for one in of.members if one.label == name)
 
 
 def break_down(of: Selection, *names: str) -> None:
@@ -77,7 +79,7 @@ def test_full_members_do_not_compete_but_keep_the_standby_out() -> None:
 
 def test_tried_members_are_not_chosen_again() -> None:
     of = selection(S(), S(), S(standby=True))
-    a, b, c = of._members
+    a, b, c = of.members
     assert of.choose(NOW, (a,)) is b
     assert of.choose(NOW, (a, b)) is c
     assert of.choose(NOW, (a, b, c)) is Blocked.NONE
@@ -139,3 +141,141 @@ def test_explanation() -> None:
     )
     member(of, "a").take()
     assert of.explain(12.0).startswith("a is being probed")
+
+
+# -- spares ------------------------------------------------------------------------------------
+
+
+def test_a_spare_takes_the_place_of_each_that_is_out() -> None:
+    of = selection(S(), S(), S(spare=True), S(spare=True))
+    assert order(of, 4) == "a b a b"
+    break_down(of, "a")
+    assert sorted(order(of, 4).split()) == ["b", "b", "c", "c"]
+    break_down(of, "b")
+    assert sorted(order(of, 4).split()) == ["c", "c", "d", "d"]
+
+
+def test_a_spare_that_is_out_itself_leaves_it_to_the_next() -> None:
+    of = selection(S(), S(), S(spare=True), S(spare=True))
+    break_down(of, "a", "c")
+    assert set(order(of, 4).split()) == {"b", "d"}
+
+
+def test_a_spare_stands_in_for_one_that_is_disabled_or_drained() -> None:
+    of = selection(S(disabled=True), S(), S(spare=True), S(spare=True))
+    assert set(order(of, 4).split()) == {"b", "c"}
+    of = selection(S(draining=True), S(), S(spare=True), S(spare=True))
+    assert set(order(of, 4).split()) == {"b", "c"}
+
+
+def test_a_spare_stands_in_within_its_set() -> None:
+    of = selection(S(lbset=0), S(lbset=1), S(lbset=1, spare=True))
+    break_down(of, "a")
+    assert order(of, 2) == "b b"
+    break_down(of, "b")
+    assert order(of, 2) == "c c"
+
+
+def test_a_spare_comes_before_a_standby() -> None:
+    of = selection(S(), S(standby=True), S(spare=True))
+    break_down(of, "a")
+    assert order(of, 2) == "c c"
+    break_down(of, "c")
+    assert order(of, 2) == "b b"
+
+
+def test_a_standby_is_no_spare() -> None:
+    """With both flags it is a standby (as in Apache)."""
+    of = selection(S(), S(), S(spare=True, standby=True))
+    break_down(of, "a")
+    assert order(of, 2) == "b b"
+
+
+def test_a_full_member_needs_no_spare() -> None:
+    of = selection(S(max_connections=1), S(spare=True))
+    member(of, "a").take()
+    assert of.choose(NOW) is Blocked.FULL
+
+
+# -- draining ----------------------------------------------------------------------------------
+
+
+def test_a_draining_member_gets_nothing_new() -> None:
+    of = selection(S(draining=True), S(), S(standby=True))
+    assert order(of, 3) == "b b b"
+    break_down(of, "b")
+    assert order(of, 2) == "c c"
+    break_down(of, "c")
+    assert of.choose(NOW) is Blocked.NONE
+
+
+def test_a_draining_standby_neither() -> None:
+    of = selection(S(), S(standby=True, draining=True), S(lbset=1))
+    break_down(of, "a")
+    assert order(of, 2) == "c c"
+
+
+def test_a_flag_may_change() -> None:
+    of = selection(S(), S())
+    member(of, "a").draining = True
+    member(of, "b").lbset = 3
+    of.change(of.members)
+    assert order(of, 2) == "b b"
+    member(of, "a").draining = False
+    of.change(of.members)
+    assert order(of, 2) == "a a"
+
+
+# -- after a failure ---------------------------------------------------------------------------
+
+
+def test_who_else_there_is() -> None:
+    of = selection(S(), S(), S(standby=True), S(draining=True))
+    a, b, c, _ = of.members
+    assert of.has_other(NOW, (a,))
+    assert of.has_other(NOW, (a, b))
+    assert not of.has_other(NOW, (a, b, c))
+    break_down(of, "b")
+    member(of, "c").disabled = True
+    assert not of.has_other(NOW, (a,))
+
+
+def recovers(of: Selection, *tried: str) -> bool:
+    """Whether all are tried again if a fails too."""
+    a, *_ = of.members
+    return of.would_recover(a, NOW, (*(member(of, name) for name in tried), a), None)
+
+
+def test_the_last_one_brings_the_others_back() -> None:
+    of = selection(S(), S(), S(disabled=True), S(stopped=True), force_recovery=True)
+    assert not recovers(of)
+    break_down(of, "b")
+    assert recovers(of)
+    assert not recovers(of, "b")
+
+
+def test_not_without_force() -> None:
+    of = selection(S(), S())
+    break_down(of, "b")
+    assert not recovers(of)
+
+
+def test_not_while_another_is_in_use() -> None:
+    of = selection(S(), S(), S(draining=True), force_recovery=True)
+    break_down(of, "b")
+    assert not recovers(of)
+
+
+def test_not_if_it_stays_in_use_itself() -> None:
+    for settings in (S(ignore_errors=True), S(eject_rate=0.5)):
+        of = selection(settings, S(), force_recovery=True)
+        break_down(of, "b")
+        assert not recovers(of)
+
+
+def test_not_for_one_that_may_not_be_chosen() -> None:
+    for flag in ("draining", "check_failed"):
+        of = selection(S(), S(), force_recovery=True)
+        break_down(of, "b")
+        setattr(member(of, "b"), flag, True)
+        assert not recovers(of)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgiproxy.rules.access import (
+    LOOPBACK_HANDLERS,
     AccessOrder,
     HostAccess,
     NetworkSet,
@@ -18,6 +19,7 @@ from scgiproxy.rules.access import (
     RequireAny,
     RequireIp,
     RequireLocal,
+    RequireLoopback,
     Requirement,
     RequireNone,
     RequireNot,
@@ -348,3 +350,40 @@ def test_bad_host_word_is_refused(word: str) -> None:
     """A word that could never match is an error, not a hole."""
     with pytest.raises(ValueError, match="expected"):
         parse_host_list([word])
+
+
+@pytest.mark.parametrize(
+    ("facts", "granted"),
+    [
+        (PlainFacts(remote_addr=b"127.0.0.1"), True),
+        (PlainFacts(remote_addr=b"127.8.9.1"), True),
+        (PlainFacts(remote_addr=b"::1"), True),
+        (PlainFacts(remote_addr=b"::ffff:127.0.0.1"), True),
+        (PlainFacts(remote_addr=b""), True),
+        (PlainFacts(remote_addr=b"192.0.2.1"), False),
+        (PlainFacts(remote_addr=b"::ffff:192.0.2.1"), False),
+        (PlainFacts(remote_addr=b"198.51.100.1"), False),
+    ],
+)
+def test_loopback_only(facts: PlainFacts, granted: bool) -> None:
+    """A UNIX socket is on this machine. The server's own address is no loopback address."""
+    expected = Outcome.GRANTED if granted else Outcome.DENIED
+    assert RequireLoopback().check(facts, None) is expected
+
+
+@pytest.mark.parametrize("name", [b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"])
+@pytest.mark.parametrize("address", [b"127.0.0.1", b""])
+def test_what_a_proxy_has_passed_on_is_not_from_here(name: bytes, address: bytes) -> None:
+    """Or everyone in front of a proxy on this machine would come from it."""
+    facts = PlainFacts(remote_addr=address, headers={name: b""})
+    assert RequireLoopback().check(facts, None) is Outcome.DENIED
+
+
+def test_the_handlers_that_tell_of_the_gateway() -> None:
+    assert {"balancer-manager", "metrics", "server-status"} == LOOPBACK_HANDLERS
+
+
+def test_a_refusal_says_what_refused() -> None:
+    """Where no Require is written, the log must not blame one."""
+    assert RequireLocal().refusal == "access is denied by Require"
+    assert "SetHandler" in RequireLoopback().refusal

@@ -101,10 +101,12 @@ class Client:
 class BackendEnd:
     """The backend's side of one exchange."""
 
+    transport_class = TcpTransport
+
     def __init__(self, protocol: Any, clock: Clock) -> None:
         self.protocol = protocol
         peer = IPv4Address("TCP", "127.0.0.1", 4000)
-        self.transport = TcpTransport(protocol, clock, peer=peer)
+        self.transport = self.transport_class(protocol, clock, peer=peer)
         protocol.makeConnection(self.transport)
 
     @property
@@ -149,7 +151,10 @@ class FakeBackend:
 
 
 class FakeDispatch:
-    """Strict: what ends it comes once."""
+    """Strict: what ends it comes once. There is no other member to go to."""
+
+    reasons: tuple[Exception, ...] = ()
+    over_budget = False
 
     def __init__(self) -> None:
         self.ends: list[str] = []
@@ -166,8 +171,11 @@ class FakeDispatch:
     def cancel(self) -> None:
         self.ends.append("cancelled")
 
-    def answered(self) -> None:
+    def answered(self, status: int) -> None:
         self.has_answered = True
+
+    def retry(self, fault: BackendError, **counters: int) -> bool:
+        return False
 
     def environment(self) -> dict[bytes, bytes]:
         return {b"BALANCER_NAME": b"balancer://c"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from typing import Any
@@ -15,72 +14,8 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import BodyTooLarge, GatewayError
-from scgiproxy.wire.body import (
-    MEMORY_SPOOL,
-    PIECE,
-    BytesBody,
-    FileBody,
-    LiveUpload,
-    RequestBody,
-    Spool,
-)
-
-
-class Consumer:
-    """Keeps what is written; pauses `body` once `room` bytes are held."""
-
-    def __init__(self, body: RequestBody, room: int | None = None) -> None:
-        self.body = body
-        self.room = room
-        self.data = b""
-        self.waiting = 0
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-        self.waiting += len(data)
-        if self.room is not None and self.waiting >= self.room:
-            self.body.pauseProducing()
-
-    def drain(self) -> None:
-        self.waiting = 0
-        self.body.resumeProducing()
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Not used: the body was given to us."""
-
-    unregisterProducer = registerProducer
-
-
-class Source:
-    """The other end of a live upload: whether it is paused, and what it was told."""
-
-    def __init__(self, length: int = 10) -> None:
-        self.paused = False
-        self.wanted = 0
-        self.body = LiveUpload(length, self.pause, self.resume, self.want)
-
-    def pause(self) -> None:
-        assert not self.paused
-        self.paused = True
-
-    def resume(self) -> None:
-        assert self.paused
-        self.paused = False
-
-    def want(self) -> None:
-        self.wanted += 1
-
-
-def produce(body: RequestBody, room: int | None = None) -> tuple[Consumer, list[Any]]:
-    consumer = Consumer(body, room)
-    fired: list[Any] = []
-    body.startProducing(consumer).addBoth(fired.append)  # type: ignore[arg-type]
-    return consumer, fired
-
-
-def file_body(data: bytes, length: int | None = None) -> tuple[FileBody, io.BytesIO]:
-    file = io.BytesIO(data)
-    return FileBody(file, len(data) if length is None else length), file
+from scgiproxy.wire.body import MEMORY_SPOOL, PIECE, BytesBody, Spool
+from tests.wire.bodies import Consumer, Source, file_body, produce
 
 
 @pytest.mark.parametrize(
@@ -153,6 +88,24 @@ def test_stopped_file_is_closed_and_silent() -> None:
 def test_file_can_be_taken_over() -> None:
     body, file = file_body(b"hello")
     assert body.detach() is file
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_file_that_cannot_be_read_fails(first: bool) -> None:
+    """With the reason, whoever asks for its bytes."""
+    body, file = file_body(b"hello")
+
+    def broken(size: int = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    file.read = broken  # type: ignore[assignment]
+    if first:
+        assert body.first_bytes() == b""
+    consumer, fired = produce(body)
+    assert fired[0].check(GatewayError)
+    assert "could not be read: Input/output error" in str(fired[0].value)
+    assert consumer.data == b""
+    assert file.closed
 
 
 # -- live --------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tests.config.examples import access, backends, content, server
+from tests.config.examples import access, backends, balancers, content, health, server
 from tests.config.examples.base import Example
 
 EXAMPLES: dict[str, Example] = {
     **server.EXAMPLES,
     **backends.EXAMPLES,
+    **balancers.EXAMPLES,
+    **health.EXAMPLES,
     **content.EXAMPLES,
     **access.EXAMPLES,
 }

@@ -29,16 +29,6 @@ def _patterns(config: Config) -> list[Any]:
     return [section.pattern for section in last(config).sections]
 
 
-def _members(config: Config) -> list[str]:
-    return [member.url.label for member in config.balancers[_key(config)].members]
-
-
-def _key(config: Config) -> str:
-    target = last(config).mounts[-1].target
-    assert target is not None
-    return str(target.balancer)
-
-
 def _section(name: str, pattern: Callable[[str], Any], bad: str, says: str) -> Example:
     def text(path: str) -> str:
         return f"<{name} {path}>\nSetEnv A 1\n</{name}>"
@@ -127,17 +117,6 @@ EXAMPLES: dict[str, Example] = {
         ),
         inner="{}",
         more="ProxyPass /a scgi://localhost:1",
-    ),
-    "BalancerMember": Example(
-        "BalancerMember balancer://b scgi://localhost:1",
-        ["scgi://localhost:1"],
-        "BalancerMember scgi://localhost:1",
-        "expected balancer://NAME and a URL outside <Proxy>",
-        "BalancerMember balancer://b scgi://localhost:2",
-        ["scgi://localhost:1", "scgi://localhost:2"],
-        _members,
-        inner="{}",
-        more="ProxyPass /b balancer://b",
     ),
     "ProxyErrorOverride": setting(
         "error_override",

@@ -7,11 +7,13 @@ from collections import Counter
 from tests.parity.case import Case
 from tests.parity.cases import (
     access,
+    balancers,
     environment,
     mapping,
     redirects,
     requests,
     responses,
+    sessions,
     variables,
 )
 
@@ -23,6 +25,8 @@ CASES: tuple[Case, ...] = (
     *redirects.CASES,
     *environment.CASES,
     *access.CASES,
+    *balancers.CASES,
+    *sessions.CASES,
 )
 
 _REPEATED = [name for name, count in Counter(case.name for case in CASES).items() if count > 1]

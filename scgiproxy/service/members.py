@@ -1,0 +1,131 @@
+"""The members of a balancer as it runs: those that are written, and those that are discovered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+
+from twisted.internet.interfaces import IReactorTime
+
+from scgiproxy.config.model import Balancer, Member
+from scgiproxy.message.backend_url import Address, TcpAddress
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.discovery import Discovery, Found, Lookups
+from scgiproxy.pool.dispatch import Pool
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.discovery import RecordKind, member_route
+
+
+class BalancerMembers:
+    """The members of `balancer`, line by line; `clock` is the reactor."""
+
+    def __init__(self, balancer: Balancer, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._lines = [_Line(member, balancer.name, clock) for member in balancer.members]
+
+    @property
+    def backends(self) -> list[Backend]:
+        """All that there are now, in the order of the lines; of two at one place the first."""
+        places: dict[tuple[Address, bytes], Backend] = {}
+        for backend in self._of_lines():
+            places.setdefault((backend.address, backend.path), backend)
+        return list(places.values())
+
+    def discoveries(
+        self, pool: Pool, resolver: Lookups, changed: Callable[[], object]
+    ) -> Iterator[Discovery]:
+        """What keeps `pool` in step with the name servers; to be started, and stopped. `changed`
+        is called when it has other members."""
+        for line in self._lines:
+            if line.member.discovery is not None:
+                yield Discovery(
+                    line.member.discovery,
+                    clock=self._clock,
+                    resolver=resolver,
+                    apply=partial(self._apply, pool, line, changed),
+                )
+
+    def _of_lines(self) -> Iterator[Backend]:
+        return chain.from_iterable(line.backends for line in self._lines)
+
+    def _apply(
+        self, pool: Pool, line: _Line, changed: Callable[[], object], found: Sequence[Found]
+    ) -> None:
+        before = set(self._of_lines())
+        # Those that were added while it runs stay where they are, at the end.
+        added = [backend for backend in pool.backends if backend not in before]
+        line.update(found)
+        backends = self.backends
+        places = {(backend.address, backend.path) for backend in backends}
+        backends += [one for one in added if (one.address, one.path) not in places]
+        pool.set_backends(backends)
+        changed()
+
+
+class _Line:
+    """One BalancerMember: a backend, or those that its name stands for."""
+
+    def __init__(self, member: Member, balancer: str, clock: IReactorTime) -> None:
+        self.member = member
+        self.backends: tuple[Backend, ...] = ()
+        self._balancer = balancer
+        self._clock = clock
+        self._found: dict[TcpAddress, tuple[Found, Backend]] = {}
+        self._leaving: dict[TcpAddress, tuple[Found, Backend]] = {}
+        url = member.url
+        if member.discovery is None and url.address is not None:
+            self.backends = (self._backend(url.label, url.address, member.settings),)
+
+    def update(self, found: Iterable[Found]) -> None:
+        """Have these backends from now on.
+
+        Who has been there stays the same object: with its counters, its errors, and its places
+        taken. So does one that comes back before its last exchange has ended.
+        """
+        known = {**self._leaving, **self._found}
+        is_first = not known
+        self._found = {}
+        for one in found:
+            previous = known.pop(one.address, None)
+            if previous is None:
+                backend = self._discovered(one, is_first)
+            else:
+                backend = previous[1]
+                self._change(backend, previous[0], one)
+            self._found[one.address] = (one, backend)
+        self._leaving = {at: pair for at, pair in known.items() if pair[1].in_flight}
+        self.backends = tuple(backend for _, backend in self._found.values())
+
+    def _discovered(self, one: Found, is_first: bool) -> Backend:
+        written = self.member.settings
+        settings = replace(written, route=member_route(written.route, one.address))
+        if self._is_service:
+            settings = replace(settings, lbset=one.lbset, load_factor=one.load_factor)
+        path = self.member.url.path.decode("utf-8", "surrogateescape")
+        backend = self._backend(f"scgi://{one.address}{path}", one.address, settings)
+        if not is_first:
+            # Among others that have been there for a while, as after an error.
+            now = backend.up_since = self._clock.seconds()
+            backend.warm(now)
+        return backend
+
+    def _change(self, backend: Backend, before: Found, now: Found) -> None:
+        """Follow the record; what it does not change may have been changed by somebody else."""
+        if not self._is_service:
+            return
+        if now.lbset != before.lbset:
+            backend.lbset = now.lbset
+        if now.load_factor != before.load_factor:
+            backend.full_factor = round(now.load_factor * 100)
+            backend.warm(self._clock.seconds())
+
+    @property
+    def _is_service(self) -> bool:
+        discovery = self.member.discovery
+        return discovery is not None and discovery.kind is RecordKind.SERVICE
+
+    def _backend(self, label: str, address: Address, settings: BackendSettings) -> Backend:
+        path = self.member.url.path
+        return Backend(label, address, path, settings, clock=self._clock, balancer=self._balancer)

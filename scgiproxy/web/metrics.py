@@ -1,0 +1,158 @@
+"""``SetHandler metrics``: the numbers for Prometheus, as its text format and as OpenMetrics.
+
+Families and samples are made when somebody asks, from the objects that count. What plugins have
+put into prometheus-client's own registry is shown as well, and with it what that tells of the
+process and of Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from twisted.internet.interfaces import IPullProducer
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from scgiproxy.log.events import Logger
+from scgiproxy.web.metricfamilies import families
+from scgiproxy.web.page import OwnPage
+from scgiproxy.web.statistics import NumbersSource
+
+Encoder = Callable[[Collector], bytes]
+
+_END = b"# EOF\n"
+
+
+class GatewayCollector(Collector):
+    """The metric families of a gateway, and those of prometheus-client's own registry."""
+
+    def __init__(self, numbers: NumbersSource) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, with the numbers of this moment."""
+        for _, (family, *more) in groupby(self.pieces(), lambda piece: piece.name):
+            for piece in more:
+                family.samples += piece.samples
+            yield family
+
+    def pieces(self) -> Iterator[Metric]:
+        """The same, some samples at a time: what follows under the same name goes on with it.
+
+        The numbers are taken at once, and read on the way.
+        """
+        return chain(families(self._numbers()), REGISTRY.collect())
+
+
+class MetricsResource(OwnPage):
+    """Answers in the format that `Accept` prefers: Prometheus's own, unless it asks
+    for OpenMetrics."""
+
+    def __init__(self, numbers: NumbersSource) -> None:
+        super().__init__()
+        self._collector = GatewayCollector(numbers)
+
+    def render_HEAD(self, request: Request) -> bytes:
+        self._set_headers(request)
+        return b""
+
+    def render_GET(self, request: Request) -> int:
+        encoder = self._set_headers(request)
+        request.registerProducer(_Exposition(request, self._collector.pieces(), encoder), False)
+        return NOT_DONE_YET
+
+    @staticmethod
+    def _set_headers(request: Request) -> Encoder:
+        encoder: Encoder = generate_latest
+        content_type = CONTENT_TYPE_PLAIN_0_0_4
+        if prefers_openmetrics(request.getHeader(b"accept") or b""):
+            encoder, content_type = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
+        set_header = request.responseHeaders.setRawHeaders
+        set_header("Content-Type", [content_type])
+        set_header("X-Content-Type-Options", ["nosniff"])
+        set_header("Cache-Control", ["no-store"])
+        set_header("Vary", ["Accept"])
+        return encoder
+
+
+@implementer(IPullProducer)
+class _Exposition:
+    """Writes the text piece by piece: that of a thousand mounts takes seconds to make, and
+    requests have their turns in between."""
+
+    _log = Logger()
+
+    def __init__(self, request: Request, pieces: Iterator[Metric], encoder: Encoder) -> None:
+        self._request = request
+        self._pieces = pieces
+        self._encoder = encoder
+        self._name = ""
+
+    def resumeProducing(self) -> None:
+        try:
+            text = self._next()
+        except Exception:
+            self._log.failure("while collecting metrics")
+            self._request.unregisterProducer()
+            self._request.loseConnection()
+            return
+        if text:
+            self._request.write(text)
+            return
+        if self._encoder is openmetrics.generate_latest:
+            self._request.write(_END)
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def _next(self) -> bytes:
+        """The text of the next piece; empty after the last one."""
+        piece = next(self._pieces, None)
+        if piece is None:
+            return b""
+        text = self._encoder(_Piece(piece)).removesuffix(_END)
+        # A family is described once, before its samples.
+        while piece.name == self._name and text.startswith(b"#"):
+            text = text.partition(b"\n")[2]
+        self._name = piece.name
+        return text
+
+    def stopProducing(self) -> None:
+        """The client has gone."""
+
+
+@dataclass(frozen=True)
+class _Piece(Collector):
+    piece: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self.piece,)
+
+
+def prefers_openmetrics(accept: bytes) -> bool:
+    """Whether an Accept field (RFC 9110 section 12.5.1) has OpenMetrics 1.0 no lower than the text
+    format. A range such as ``*/*``, and what cannot be read, says nothing for it."""
+    best = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    versions = {"application/openmetrics-text": "1.0.0", "text/plain": "0.0.4"}
+    for media_range in accept.decode("latin-1").lower().split(","):
+        kind, *pairs = (part.strip() for part in media_range.split(";"))
+        parameters = dict(pair.partition("=")[::2] for pair in pairs)
+        version = parameters.get("version", "").strip('"')
+        if kind in best and version in ("", versions[kind]):
+            best[kind] = max(best[kind], _quality(parameters.get("q", "1")))
+    wanted, other = best.values()
+    return wanted > 0 and wanted >= other
+
+
+def _quality(text: str) -> float:
+    try:
+        quality = float(text)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0

@@ -1,0 +1,57 @@
+"""Which requests are sent to another member of their balancer, when one has gone with them.
+
+That is for the sender to know: a backend that closes without a word may have done what it was told
+(RFC 9110 section 9.2.2). Only what does no harm when it is done twice goes out again, and only
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from scgiproxy.errors import BackendError, SendFailed, TruncatedResponse
+from scgiproxy.log.events import Logger
+
+if TYPE_CHECKING:
+    from scgiproxy.web.request import GatewayRequest
+    from scgiproxy.wire.body import RequestBody
+    from scgiproxy.wire.client import ScgiClientProtocol
+
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""Methods of requests that may be repeated. (Upper case: methods are case-sensitive.)"""
+
+_log = Logger()
+
+
+def may_be_repeated(
+    method: bytes, client: ScgiClientProtocol, error: BackendError, body: RequestBody | None
+) -> bool:
+    """Whether the request that `client` has failed with may be sent again; `body` is at its
+    beginning then.
+
+    The backend must have closed before any byte of an answer; one that is only slow may still be
+    at it. And the method must be one of `IDEMPOTENT`, or nothing have been sent yet.
+    """
+    if client.received or not isinstance(error, SendFailed | TruncatedResponse):
+        return False
+    if client.sent and method not in IDEMPOTENT:
+        return False
+    return body is None or body.rewind()
+
+
+def tell_repeated(request: GatewayRequest, label: str, reasons: Sequence[Exception]) -> None:
+    """Log that the backend `label` answers a request that has been elsewhere before."""
+    uri = ascii(request.uri[:200].decode("latin-1"))[1:-1]
+    _log.info(
+        "{log_key}: {label} answers after {reasons} ({client} {method} {uri}"
+        " elapsed={elapsed:.3f} s)",
+        log_key="backend.repeated",
+        label=label,
+        reasons="; ".join(map(str, reasons)),
+        client=request.channel.remote,
+        method=request.method.decode("latin-1"),
+        uri=uri,
+        elapsed=request.site.seconds() - request.started,
+        request=request,
+    )

@@ -1,0 +1,243 @@
+"""``SetHandler server-status``: what the gateway is doing, to look at; ``?auto`` is for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from twisted.web.server import Request
+from twisted.web.template import Flattenable, Tag, tags
+
+from scgiproxy.pool.statistics import CHART, Chart, Histogram, Timeline
+from scgiproxy.web.modstatus import BUSY, in_words, machine_readable, moment
+from scgiproxy.web.page import OwnPage, chart, facts, page, shown, table
+from scgiproxy.web.statistics import (
+    NO_MOUNT,
+    USED_STATES,
+    BackendNumbers,
+    ConnectionPhase,
+    GatewayNumbers,
+    MountStatistics,
+    NumbersSource,
+    PoolNumbers,
+)
+
+T = TypeVar("T")
+
+MOST_ROWS = 100
+"""Rows of a table: those of the busiest. `web.metrics` has all of them."""
+
+_MINUTE = 60
+_LONGEST_REFRESH = 3600
+
+_PHASES = {
+    ConnectionPhase.READING: "reading a request",
+    ConnectionPhase.WAITING: "waiting for a backend",
+    ConnectionPhase.SENDING: "sending an answer",
+    ConnectionPhase.IDLE: "idle, kept alive",
+    ConnectionPhase.CLOSING: "closing",
+}
+
+
+class ServerStatusResource(OwnPage):
+    """Answers with a page, or with mod_status's text for ``?auto``.
+
+    ``?refresh=SECONDS`` lets the browser ask again; without a number, each second.
+    """
+
+    def __init__(self, numbers: NumbersSource) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def render_GET(self, request: Request) -> bytes:
+        numbers = self._numbers()
+        name = request.getRequestHostname().decode("utf-8", "backslashreplace")
+        # Not `args`: stock requests leave out names without a value.
+        query = request.uri.partition(b"?")[2].decode("latin-1")
+        arguments = dict(parse_qsl(query, keep_blank_values=True))
+        set_header = request.responseHeaders.setRawHeaders
+        if "refresh" in arguments:
+            set_header("Refresh", [str(_refresh(arguments["refresh"]))])
+        if "auto" in arguments:
+            set_header("Content-Type", ["text/plain; charset=utf-8"])
+            set_header("X-Content-Type-Options", ["nosniff"])
+            set_header("Cache-Control", ["no-store"])
+            return machine_readable(numbers, name).encode("utf-8", "backslashreplace")
+        return page(request, f"Status of {shown(name)}", *_content(numbers))
+
+
+def _refresh(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        return 1
+    return min(max(int(value), 1), _LONGEST_REFRESH)
+
+
+def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
+    now = numbers.now
+    charts = [mount.chart(now) for mount in numbers.mounts]
+    whole = Chart(
+        [sum(second) for second in zip(*(each.requests for each in charts), strict=True)],
+        [sum(second) for second in zip(*(each.errors for each in charts), strict=True)],
+        (),
+    )
+    recent = Histogram()
+    for mount in numbers.mounts:
+        recent.add(mount.recent(now))
+    yield facts(_summary(numbers, whole, recent))
+    yield tags.h2("Requests a second, in the last two minutes")
+    yield tags.div(_chart(whole), class_="panel wide")
+    yield tags.h2("Connections")
+    yield facts(
+        [
+            *((_PHASES[phase], _count(numbers.connections_in(phase))) for phase in ConnectionPhase),
+            ("room for more", _count(numbers.room)),
+        ]
+    )
+    mounts, left_out = _busiest(numbers.mounts, attrgetter("requests"))
+    yield tags.h2("Mounts")
+    yield table(
+        (
+            *("Mount", "Server", "Requests", "2xx", "3xx", "4xx", "5xx", "Aborted", "In flight"),
+            *("A second", "p50", "p90", "p99", "Received", "Sent", "Two minutes"),
+        ),
+        (_mount_row(mount, now) for mount in mounts),
+    )
+    yield _left_out(left_out)
+    backends, left_out = _busiest(list(numbers.backends()), lambda each: each[1].elected)
+    if backends:
+        yield tags.h2("Backends")
+        yield table(
+            (
+                *("Backend", "Balancer", "State", "In flight", "Chosen", "Errors"),
+                *("p50", "p90", "p99", "Received", "Sent", "Two minutes"),
+            ),
+            (_backend_row(pool, backend, now) for pool, backend in backends),
+        )
+        yield _left_out(left_out)
+    yield tags.p(
+        "Rates and percentiles are of the last minute; a percentile is wrong by 9 % at most. "
+        "Backends are timed from their connection to the end of the answer. Programs read ",
+        tags.code("?auto"),
+        "; ",
+        tags.code("?refresh=5"),
+        " shows the page anew every five seconds.",
+    )
+
+
+def _summary(
+    numbers: GatewayNumbers, whole: Chart, recent: Histogram
+) -> Iterator[tuple[str, Flattenable]]:
+    yield "Software", shown(numbers.software)
+    yield "Started", moment(numbers.started)
+    yield "Uptime", in_words(numbers.uptime)
+    yield "Requests", _count(sum(mount.requests for mount in numbers.mounts))
+    yield "Requests a second", _rate(whole.rate(_MINUTE))
+    yield "Requests in progress", _count(numbers.connections_in(*BUSY))
+    yield (
+        "p50 · p90 · p99",
+        " · ".join(_time(recent.percentile(percent)) for percent in (50, 90, 99)),
+    )
+    yield "Errors in the last minute", _errors(whole.failures(_MINUTE))
+    yield "Received", _size(sum(mount.bytes_received for mount in numbers.mounts))
+    yield "Sent", _size(sum(mount.bytes_sent for mount in numbers.mounts))
+    yield (
+        "Spooled bodies",
+        f"{_count(numbers.spooled_bodies)}, {_size(numbers.spooled_bytes)}",
+    )
+    if numbers.stopping:
+        yield "Stopping", "no new connections"
+
+
+def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:
+    counts = mount.by_class()
+    lately = mount.chart(now)
+    return (
+        shown(mount.path) if mount.path != NO_MOUNT else tags.span("no mount", class_="soft"),
+        shown(mount.server),
+        _count(mount.requests),
+        *(_count(counts.get(name, 0)) for name in ("2xx", "3xx", "4xx")),
+        _errors(counts.get("5xx", 0)),
+        _count(mount.aborted),
+        _count(mount.in_flight),
+        _rate(lately.rate(_MINUTE)),
+        *_percentiles(mount, now),
+        _size(mount.bytes_received),
+        _size(mount.bytes_sent),
+        _chart(lately),
+    )
+
+
+def _backend_row(pool: PoolNumbers, backend: BackendNumbers, now: float) -> Sequence[Flattenable]:
+    limit = "" if backend.limit is None else f" of {backend.limit}"
+    statistics = backend.statistics
+    return (
+        shown(backend.label),
+        shown(pool.name) if pool.balanced else "",
+        backend.state_name
+        if backend.state_name in USED_STATES
+        else tags.span(backend.state_name, class_="bad"),
+        _count(backend.in_flight) + limit,
+        _count(backend.elected),
+        _errors(sum(statistics.errors.values())),
+        *_percentiles(statistics, now),
+        _size(backend.bytes_received),
+        _size(backend.bytes_sent),
+        _chart(statistics.chart(now)),
+    )
+
+
+def _percentiles(timeline: Timeline, now: float) -> Iterator[str]:
+    recent = timeline.recent(now)
+    return (_time(recent.percentile(percent)) for percent in (50, 90, 99))
+
+
+def _chart(lately: Chart) -> Tag:
+    return chart(
+        f"{sum(lately.requests)} requests and {sum(lately.errors)} errors in {CHART} seconds",
+        lately.requests,
+        lately.errors,
+    )
+
+
+def _left_out(count: int) -> Flattenable:
+    return tags.p(f"{_count(count)} more, with fewer requests, are not shown.") if count else ""
+
+
+def _busiest(rows: Sequence[T], requests: Callable[[T], int]) -> tuple[Sequence[T], int]:
+    """As many as are shown, in their own order, and how many are left out."""
+    if len(rows) <= MOST_ROWS:
+        return rows, 0
+    by_requests = sorted(range(len(rows)), key=lambda place: -requests(rows[place]))
+    return [rows[place] for place in sorted(by_requests[:MOST_ROWS])], len(rows) - MOST_ROWS
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _rate(a_second: float) -> str:
+    return f"{a_second:.3g}" if a_second < 100 else _count(round(a_second))
+
+
+def _errors(number: int) -> Flattenable:
+    return tags.span(_count(number), class_="bad") if number else "0"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}" if number < 1000 else f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "\N{EN DASH}"
+    if seconds < 0.01:
+        return f"{seconds * 1000:.2g} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

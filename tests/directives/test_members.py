@@ -1,0 +1,168 @@
+"""What members do one by one: growing slowly, being ejected, failing in the ways that count."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.directives.balancing import A, B, balancer, members_down, turn, turns
+from tests.directives.behaviours import behaviour
+from tests.directives.gateway import HELLO, Configured, answered
+
+
+@behaviour("failonstatus=", "retry=")
+@pytest.mark.parametrize("words", ["failonstatus=503,418", '"failonstatus=503 418"'])
+def test_fail_on_status(configured: Configured, words: str) -> None:
+    """The answer is delivered; the member is skipped until its retry."""
+    gateway = configured(balancer("retry=5", "", parameters=words))
+    asked = gateway.ask(answer=answered(status="418 I'm a teapot", body=b"tea"))
+    assert (asked.where, asked.status, asked.body) == ([A], 418, b"tea")
+    assert turns(gateway, 3) == "bbb"
+    gateway.advance(5.5, 0.5)
+    assert "a" in turns(gateway, 3)
+
+
+@behaviour("failonstatus=")
+def test_other_statuses_do_not_count(configured: Configured) -> None:
+    gateway = configured(balancer("", "", parameters="failonstatus=503"))
+    assert gateway.ask(answer=answered(status="500 Error")).status == 500
+    assert turns(gateway, 4) == "baba"
+
+
+@behaviour("failontimeout=", "timeout=")
+@pytest.mark.parametrize(
+    ("word", "following"),
+    [("", "baba"), ("failontimeout=Off", "baba"), ("failontimeout=On", "bbbb")],
+)
+def test_fail_on_timeout(configured: Configured, word: str, following: str) -> None:
+    """The answer is 504; whether the member is skipped from then on."""
+    gateway = configured(balancer("timeout=2", "timeout=2", parameters=word))
+    client = gateway.send("/")
+    gateway.accept()
+    gateway.advance(2.5)
+    assert client.answers[0].status == 504
+    assert turns(gateway, 4) == following
+
+
+@behaviour("slowstart=", "retry=")
+def test_slow_start(configured: Configured) -> None:
+    """A member that is up again gets ever more requests, until it has its whole share."""
+    gateway = configured(balancer("retry=1 slowstart=10s", ""))
+    gateway.down = members_down("a")
+    assert turns(gateway, 2) == "(ab)b"
+    gateway.down = set()
+    gateway.advance(1.5, 0.5)
+    while "a" not in turn(gateway):
+        pass
+    shares = []
+    for _ in range(3):
+        gateway.advance(4, 0.5)
+        shares.append(turns(gateway, 20).count("a"))
+    assert shares[0] < shares[1] < shares[2] == 10
+
+
+@behaviour("ejectrate=", "retry=")
+def test_ejection_by_rate(configured: Configured) -> None:
+    """A few faults among good answers do no harm, many do."""
+    gateway = configured(balancer("ejectrate=50% retry=1h", "status=H"))
+    for _ in range(6):
+        assert gateway.ask(answer=HELLO).where == [A]
+    for _ in range(5):
+        assert gateway.ask(answer=b"no head").where == [A]
+    assert gateway.ask(answer=b"no head").where == [A]
+    assert turns(gateway, 2) == "bb"
+
+
+@behaviour("ejectrate=")
+def test_who_cannot_be_reached_is_ejected_at_once(configured: Configured) -> None:
+    gateway = configured(balancer("ejectrate=50", ""))
+    gateway.down = members_down("a")
+    assert turns(gateway, 3) == "(ab)bb"
+
+
+@behaviour("status=")
+@pytest.mark.parametrize(("word", "following"), [("", "bbb"), ("status=I", "aba")])
+def test_ignored_errors(configured: Configured, word: str, following: str) -> None:
+    """With I a member is never put in error."""
+    gateway = configured(balancer(word, ""))
+    assert gateway.ask(answer=b"no head").where == [A]
+    assert turn(gateway) == "b"
+    assert turns(gateway, 3) == following
+
+
+@behaviour("retry=", "status=")
+@pytest.mark.parametrize("size", [8, 64, 2048, 4096])
+def test_uploads_to_a_standby(configured: Configured, size: int) -> None:
+    """The first member is down: nothing of the body has been lost on the way to the second."""
+    gateway = configured(balancer("retry=1ms", "status=H"))
+    gateway.down = members_down("a")
+    for _ in range(2):
+        asked = gateway.ask(method="POST", body=b"x" * size)
+        assert (asked.status, asked.where[-1], asked.backends[-1].body) == (200, B, b"x" * size)
+
+
+@behaviour("growth=")
+def test_a_balancer_without_members(configured: Configured) -> None:
+    gateway = configured("ProxyPass / balancer://cluster/ growth=10")
+    assert gateway.ask().status == 503
+    assert not gateway.notes
+
+
+@behaviour("retry=", "forcerecovery=")
+def test_no_connection_before_the_retry(configured: Configured) -> None:
+    """The first request tries both members, the following ones none until their time has come."""
+    gateway = configured(balancer("retry=2", "retry=2", parameters="forcerecovery=Off"))
+    gateway.down = {A, B}
+    first = gateway.ask()
+    assert (first.status, first.where) == (503, [A, B])
+    gateway.advance(1.5)
+    second = gateway.ask()
+    assert (second.status, second.where) == (503, [])
+    gateway.advance(1)
+    third = gateway.ask()
+    assert third.status == 503
+    assert set(third.where) == {A, B}
+
+
+@behaviour("status=")
+@pytest.mark.parametrize("third", ["status=D", "status=S"])
+def test_a_disabled_member_does_not_prevent_the_recovery(
+    configured: Configured, third: str
+) -> None:
+    gateway = configured(balancer("", "", third))
+    gateway.down = {A, B}
+    assert gateway.ask().status == 503
+    gateway.down = set()
+    assert gateway.ask().status == 200
+
+
+@behaviour("nonce=")
+@pytest.mark.parametrize(("word", "nonce"), [("nonce=None", ""), ("nonce=abc", "abc"), ("", None)])
+def test_nonce(configured: Configured, word: str, nonce: str | None) -> None:
+    """What the balancer-manager is to ask for; by default nothing that anybody knows."""
+    gateway = configured(balancer("", parameters=word))
+    assert gateway.parts.pools[0].settings.nonce == nonce
+
+
+@behaviour("preconnect=")
+def test_preconnect(configured: Configured) -> None:
+    """The member knows how many connections to keep ready."""
+    gateway = configured(balancer("preconnect=2", ""))
+    assert [one.settings.preconnect for one in gateway.parts.pools[0].backends] == [2, 0]
+
+
+@behaviour("BalancerInherit", "BalancerGrowth", "BalancerPersist")
+def test_what_the_balancer_manager_goes_by(configured: Configured) -> None:
+    gateway = configured(
+        """
+        BalancerGrowth 3
+        BalancerPersist On
+        <VirtualHost *>
+          BalancerInherit Off
+          BalancerGrowth 0
+        </VirtualHost>
+        """
+    )
+    servers = [gateway.config.main.server, *(host.server for host in gateway.config.virtual_hosts)]
+    assert [
+        (one.balancer_inherit, one.balancer_growth, one.balancer_persist) for one in servers
+    ] == [(True, 3, True), (False, 0, True)]

@@ -1,0 +1,92 @@
+"""Numbers of a gateway that there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scgiproxy.pool.statistics import BackendStatistics, PoolStatistics
+from scgiproxy.web.statistics import (
+    BackendNumbers,
+    ConnectionPhase,
+    GatewayNumbers,
+    MountStatistics,
+    PoolNumbers,
+)
+
+NOW = 1_000_000_000.0
+STARTED = NOW - 93_784
+"""A day, two hours, three minutes and four seconds before."""
+
+HOSTILE = "\"'><script>alert(1)</script>&amp;\n# HELP \\ \u202e\x1b\udcff"
+"""Text that ends whatever it is put into, if it can."""
+
+
+@dataclass
+class Backend:
+    label: str = "scgi://127.0.0.1:4000"
+    state_name: str = "up"
+    status_words: str = "Init Ok "
+    limit: int | None = None
+    in_flight: int = 0
+    elected: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    statistics: BackendStatistics = field(default_factory=BackendStatistics)
+
+
+@dataclass
+class Pool:
+    name: str = "balancer://app"
+    backends: Sequence[Backend] = ()
+    balanced: bool = True
+    queued: int = 0
+    statistics: PoolStatistics = field(default_factory=PoolStatistics)
+
+
+def mount(
+    server: str = "example.com", path: str = "/app/", requests: int = 0, status: int = 200
+) -> MountStatistics:
+    """A mount that has answered so many requests of 0.1 seconds a moment ago."""
+    made = MountStatistics(server, path)
+    for _ in range(requests):
+        made.record(NOW - 5, 0.1, b"GET", status, 10, 1000)
+    return made
+
+
+def numbers(**fields: Any) -> GatewayNumbers:
+    values = {"now": NOW, "started": STARTED, "software": "scgiproxy/1.2.3"}
+    return GatewayNumbers(**{**values, **fields})
+
+
+def everything(text: str = "app") -> GatewayNumbers:
+    """Something of everything; `text` wherever a configuration has a say."""
+    first = Backend(f"scgi://{text}:4000", elected=12, in_flight=2, limit=8, bytes_sent=4096)
+    first.statistics.record(NOW - 5, 0.001, 0.05, 0.1)
+    second = Backend(f"scgi://{text}:4001", "down", "Init Err ", bytes_received=5000)
+    second.statistics.record_error(NOW - 5, "backend.connect")
+    pool = Pool(f"balancer://{text}", [first, second], queued=3)
+    pool.statistics.queue.record(0.25)
+    pool.statistics.retries = 4
+    served = mount(text, f"/{text}/", 20)
+    served.in_flight = 2
+    served.record(NOW - 5, 2.5, b"BREW", 503, 0, 0, aborted=True)
+    return numbers(
+        mounts=[MountStatistics(text), served],
+        pools=[Pool("scgi://[::1]:4000", [Backend("scgi://[::1]:4000")], balanced=False), pool],
+        connections={
+            ConnectionPhase.READING: 1,
+            ConnectionPhase.WAITING: 2,
+            ConnectionPhase.SENDING: 3,
+            ConnectionPhase.IDLE: 4,
+            ConnectionPhase.CLOSING: 5,
+        },
+        room=20,
+        spooled_bodies=2,
+        spooled_bytes=3_000_000,
+    )
+
+
+_backend: BackendNumbers = Backend()
+_pool: PoolNumbers = Pool()
