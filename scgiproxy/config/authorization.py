@@ -15,7 +15,6 @@ from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import SECTION, Context, Directive, Merge
 from scgiproxy.config.tree import Node
 from scgiproxy.rules.access import (
-    AccessOrder,
     RequireAll,
     RequireAllGranted,
     RequireAny,
@@ -26,9 +25,9 @@ from scgiproxy.rules.access import (
     RequireNot,
     RequireUser,
     RequireValidUser,
-    parse_host_list,
-    parse_networks,
 )
+from scgiproxy.rules.hostaccess import AccessOrder, parse_host_list
+from scgiproxy.rules.networks import parse_networks
 
 _PROVIDERS = "all granted|denied, ip, local, user or valid-user"
 _NOT_SERVED = ("host", "forward-dns", "env", "method", "expr", "group", "file-owner", "dbm-group")

@@ -14,14 +14,8 @@ from typing import Any
 
 from scgiproxy.config.directives import SETTINGS_RULES
 from scgiproxy.config.table import merge_fields
-from scgiproxy.rules.access import (
-    AccessOrder,
-    HostAccess,
-    RequireAll,
-    RequireAny,
-    Requirement,
-    parse_host_list,
-)
+from scgiproxy.rules.access import RequireAll, RequireAny, Requirement
+from scgiproxy.rules.hostaccess import AccessOrder, HostAccess, parse_host_list
 from scgiproxy.rules.settings import BasicAuth, Settings
 
 AUTH_PARTS = {"auth_type": "AuthType", "auth_name": "AuthName", "auth_user_file": "AuthUserFile"}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scgiproxy.config.directives import SETTINGS_RULES
 from scgiproxy.config.merge import merge, merge_values
 from scgiproxy.config.table import Merge
-from scgiproxy.rules.access import AccessOrder, HostAccess, RequireAll, RequireLocal
+from scgiproxy.rules.access import RequireAll, RequireLocal
+from scgiproxy.rules.hostaccess import AccessOrder, HostAccess
 from scgiproxy.rules.settings import BasicAuth, Settings
 from tests.config.loading import load, settings_of
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scgiproxy.rules.access import (
     LOOPBACK_HANDLERS,
-    AccessOrder,
-    HostAccess,
-    NetworkSet,
     Outcome,
     RequireAll,
     RequireAllGranted,
@@ -25,9 +20,9 @@ from scgiproxy.rules.access import (
     RequireNot,
     RequireUser,
     RequireValidUser,
-    parse_host_list,
-    parse_networks,
 )
+from scgiproxy.rules.hostaccess import AccessOrder, HostAccess, parse_host_list
+from scgiproxy.rules.networks import NetworkSet, parse_networks
 from tests.rules.plain_facts import PlainFacts
 
 GRANT = RequireAllGranted(True)
@@ -43,63 +38,6 @@ def flag(name: str) -> Requirement:
 def outcome(requirement: Requirement, flags: str = "", user: bytes | None = None) -> Outcome:
     facts = PlainFacts(environment={each.encode(): b"1" for each in flags})
     return requirement.check(facts, user)
-
-
-@pytest.mark.parametrize(
-    ("word", "network"),
-    [
-        ("10", "10.0.0.0/8"),
-        ("10.1", "10.1.0.0/16"),
-        ("10.1.", "10.1.0.0/16"),
-        ("10.1.2", "10.1.2.0/24"),
-        ("10.1.2.3", "10.1.2.3/32"),
-        ("10.1.0.0/16", "10.1.0.0/16"),
-        ("10.1.2.3/16", "10.1.0.0/16"),
-        ("0.0.0.0/0", "0.0.0.0/0"),
-        ("10.1.0.0/255.255.0.0", "10.1.0.0/16"),
-        ("10.1.2.3/255.255.255.255", "10.1.2.3/32"),
-        ("0.0.0.0/0.0.0.0", "0.0.0.0/0"),
-        ("::1", "::1/128"),
-        ("2001:db8::/32", "2001:db8::/32"),
-        ("2001:db8::5/32", "2001:db8::/32"),
-        ("::ffff:10.0.0.1", "10.0.0.1/32"),
-        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
-        ("::/0", "::/0"),
-    ],
-)
-def test_network_is_read(word: str, network: str) -> None:
-    """Each way to write a network gives that network."""
-    assert parse_networks([word]) == (ip_network(network),)
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        "",
-        ".",
-        "10..1",
-        "10.256",
-        "10.01",
-        "10.1/16",
-        "10.1.2.3.4",
-        "10.1.2.3/33",
-        "10.1.2.3/-1",
-        "10.1.2.3/",
-        "10.0.0.0/0.0.0.255",
-        "10.0.0.0/255.0.255.0",
-        "10.1.2.x",
-        "example.com",
-        "fe80::1%eth0",
-        "::1/129",
-        "2001:db8::/ffff::",
-        "\u0661\u0660",
-    ],
-)
-def test_what_is_no_network_is_refused_with_a_sentence(word: str) -> None:
-    """The message shows the word and how networks are written."""
-    with pytest.raises(ValueError, match="is no address or network; expected one like") as caught:
-        parse_networks([word])
-    assert repr(word) in str(caught.value)
 
 
 def test_require_ip_needs_an_address() -> None:
@@ -124,16 +62,6 @@ def test_require_ip_compares_the_client(client: bytes, expected: Outcome) -> Non
     """Any network may match; mapped addresses are IPv4; a UNIX socket is nowhere."""
     rule = RequireIp(parse_networks(["10.1", "192.168.0.0/16", "2001:db8::/32"]))
     assert rule.check(PlainFacts(remote_addr=client), None) is expected
-
-
-@given(st.lists(st.ip_addresses(v=4)), st.lists(st.integers(0, 32)), st.ip_addresses(v=4))
-def test_network_set_agrees_with_one_by_one(fronts, lengths, address) -> None:
-    """The compiled look-up says what a search through the list says."""
-    networks = [
-        ip_network((int(front), length), strict=False)
-        for front, length in zip(fronts, lengths, strict=False)
-    ]
-    assert (address in NetworkSet(networks)) is any(address in each for each in networks)
 
 
 def test_ipv4_network_does_not_match_ipv6_client() -> None:
@@ -280,76 +208,6 @@ def test_useless_containers_are_refused(make, message: str) -> None:
     """What Apache refuses at start is refused when it is made."""
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@pytest.mark.parametrize(
-    ("order", "allow", "deny", "granted"),
-    [
-        # neither, allow only, deny only, both
-        (AccessOrder.DENY_ALLOW, False, False, True),
-        (AccessOrder.DENY_ALLOW, True, False, True),
-        (AccessOrder.DENY_ALLOW, False, True, False),
-        (AccessOrder.DENY_ALLOW, True, True, True),
-        (AccessOrder.ALLOW_DENY, False, False, False),
-        (AccessOrder.ALLOW_DENY, True, False, True),
-        (AccessOrder.ALLOW_DENY, False, True, False),
-        (AccessOrder.ALLOW_DENY, True, True, False),
-        (AccessOrder.MUTUAL_FAILURE, False, False, False),
-        (AccessOrder.MUTUAL_FAILURE, True, False, True),
-        (AccessOrder.MUTUAL_FAILURE, False, True, False),
-        (AccessOrder.MUTUAL_FAILURE, True, True, False),
-    ],
-)
-def test_order(order: AccessOrder, allow: bool, deny: bool, granted: bool) -> None:
-    """The table of the Order directive's manual page."""
-    everyone = parse_host_list(["all"])
-    nobody = parse_host_list(["203.0.113.9"])
-    rule = HostAccess(order, everyone if allow else nobody, everyone if deny else nobody)
-    assert outcome(rule) is (Outcome.GRANTED if granted else Outcome.DENIED)
-
-
-@pytest.mark.parametrize(
-    ("word", "facts", "matches"),
-    [
-        ("ALL", PlainFacts(), True),
-        ("10.1", PlainFacts(remote_addr=b"10.1.2.3"), True),
-        ("10.1.", PlainFacts(remote_addr=b"10.2.2.3"), False),
-        ("10.0.0.0/8", PlainFacts(remote_addr=b"10.2.2.3"), True),
-        ("2001:db8::/32", PlainFacts(remote_addr=b"2001:db8::1"), True),
-        ("10.0.0.0/8", PlainFacts(remote_addr=b""), False),
-        ("localhost", PlainFacts(remote_addr=b"127.0.0.1"), True),
-        ("localhost", PlainFacts(remote_addr=b"::1"), True),
-        ("localhost", PlainFacts(), False),
-        ("env=LET_IN", PlainFacts(environment={b"LET_IN": b""}), True),
-        ("env=let_in", PlainFacts(environment={b"LET_IN": b""}), False),
-        ("env=!BAD", PlainFacts(), True),
-        ("env=!BAD", PlainFacts(environment={b"BAD": b"1"}), False),
-        ("example.com", PlainFacts(environment={b"REMOTE_HOST": b"www.Example.com"}), True),
-        ("Example.com", PlainFacts(environment={b"REMOTE_HOST": b"example.com"}), True),
-        (".example.com", PlainFacts(environment={b"REMOTE_HOST": b"www.example.com"}), True),
-        (".example.com", PlainFacts(environment={b"REMOTE_HOST": b"example.com"}), False),
-        ("good.com", PlainFacts(environment={b"REMOTE_HOST": b"nogood.com"}), False),
-        ("example.com", PlainFacts(), False),
-    ],
-)
-def test_host_list(word: str, facts: PlainFacts, matches: bool) -> None:
-    """Every kind of word after ``from``."""
-    assert parse_host_list([word]).matches(facts) is matches
-
-
-def test_host_list_takes_several_words() -> None:
-    """All words of all lines make one list."""
-    hosts = parse_host_list(["10.1", "192.0.2.1", "env=X"])
-    assert hosts.matches(PlainFacts(remote_addr=b"192.0.2.1"))
-    assert hosts.matches(PlainFacts(environment={b"X": b""}))
-    assert not hosts.matches(PlainFacts(remote_addr=b"192.0.2.2"))
-
-
-@pytest.mark.parametrize("word", ["env=", "env=!", "10.0.0.1,10.0.0.2", "10.0.0.0/99", "#all", "*"])
-def test_bad_host_word_is_refused(word: str) -> None:
-    """A word that could never match is an error, not a hole."""
-    with pytest.raises(ValueError, match="expected"):
-        parse_host_list([word])
 
 
 @pytest.mark.parametrize(

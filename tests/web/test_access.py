@@ -22,8 +22,8 @@ from scgiproxy.rules.access import (
     RequireNot,
     RequireUser,
     RequireValidUser,
-    parse_networks,
 )
+from scgiproxy.rules.networks import parse_networks
 from scgiproxy.rules.sections import SectionKind
 from scgiproxy.rules.settings import BasicAuth
 from scgiproxy.web.access import MOST_REMEMBERED, Authenticators, parse_credentials

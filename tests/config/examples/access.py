@@ -5,9 +5,6 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from scgiproxy.rules.access import (
-    AccessOrder,
-    HostAccess,
-    HostList,
     RequireAll,
     RequireAllGranted,
     RequireAny,
@@ -15,6 +12,7 @@ from scgiproxy.rules.access import (
     RequireLocal,
     RequireNone,
 )
+from scgiproxy.rules.hostaccess import AccessOrder, HostAccess, HostList
 from tests.config.examples.base import (
     FLAG,
     Example,
