@@ -30,12 +30,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def earlier_modules_left_alone() -> Iterator[None]:
+def earlier_modules_left_alone() -> None:
     """What earlier modules have left alive, pytest's own reports above all, need not be searched
     either: without this the time of each search grows with the number of tests before it."""
     gc.collect()
     gc.freeze()
-    yield
 
 
 class LoggedErrors(list[LogEvent]):
