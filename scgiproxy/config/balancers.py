@@ -146,7 +146,8 @@ BALANCER_PARAMETERS: Mapping[str, Parameter] = dict(
         _row(
             "failonstatus",
             "STATUS[,STATUS ...]",
-            "Answers with these statuses put the member in error; they are passed on all the same.",
+            "Answers with these statuses put the member in error; they are passed on all the same."
+            " With 504 one that does not answer in time is, too.",
             field("fail_on_status", _parse_statuses),
         ),
         _row(

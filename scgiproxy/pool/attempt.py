@@ -415,7 +415,10 @@ class Dispatch:
         counts = False
         if isinstance(fault, BackendError):
             counts = fault.counts
-            if fault.too_slow and not pool.settings.fail_on_timeout:
+            settings = pool.settings
+            if fault.too_slow and not (
+                settings.fail_on_timeout or fault.status in settings.fail_on_status
+            ):
                 fault = _NO_VERDICT
         backend.give_back(fault, self._probing)
         if counts and pool.times is not None and self._begun_at != inf:

@@ -28,10 +28,16 @@ def test_other_statuses_do_not_count(configured: Configured) -> None:
     assert turns(gateway, 4) == "baba"
 
 
-@behaviour("failontimeout=", "timeout=")
+@behaviour("failontimeout=", "failonstatus=", "timeout=")
 @pytest.mark.parametrize(
     ("word", "following"),
-    [("", "baba"), ("failontimeout=Off", "baba"), ("failontimeout=On", "bbbb")],
+    [
+        ("", "baba"),
+        ("failontimeout=Off", "baba"),
+        ("failontimeout=On", "bbbb"),
+        ("failonstatus=504", "bbbb"),
+        ("failonstatus=503", "baba"),
+    ],
 )
 def test_fail_on_timeout(configured: Configured, word: str, following: str) -> None:
     """The answer is 504; whether the member is skipped from then on."""

@@ -35,6 +35,13 @@ class Differs:
     only_these: bool = True
 
 
+@dataclass(frozen=True)
+class Held:
+    """A request that stays under way until the case is over: some of its body is never sent."""
+
+    request: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One request to one server with a configuration, maybe after others.
@@ -44,8 +51,8 @@ class Case:
     played by every backend but ${OTHER}, for one connection after the other; `other` by that one;
     ``@FOLDER@`` in what they send is the site's folder. `own_page` says that the body is
     made by the server itself: its text is not compared. `before` are requests of the same client
-    that come first, each on a connection of its own, and pauses in seconds; ``@COOKIES@`` in any
-    request is what the answers so far have set. Each request finds the scripts at their beginning.
+    that come first, each on a connection of its own, and pauses in seconds; one that is `Held`
+    has no answer. ``@COOKIES@`` in any request is what the answers so far have set. Each request finds the scripts at their beginning.
     `exact` headers are compared although they are not in other cases. `by_chance` names facts that
     with Apache depend on timing. `differs` has the deliberate differences that the case shows.
     """
@@ -55,7 +62,7 @@ class Case:
     config: str = PROXY
     scripts: tuple[Script, ...] = (HELLO,)
     other: Script = HELLO
-    before: tuple[bytes | float, ...] = ()
+    before: tuple[bytes | float | Held, ...] = ()
     server: str = "hosts"
     own_page: bool = False
     exact: frozenset[str] = frozenset()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from tests.e2e.http_client import BadAnswerError, Connection, Response
-from tests.e2e.scripted import Script, Send, Told
-from tests.parity.case import Case, Facts
+from tests.e2e.processes import wait_until
+from tests.e2e.scripted import HELLO, Script, Send, Told
+from tests.parity.case import Case, Facts, Held
 from tests.parity.differences import STANDING_HEADERS, STANDING_VARIABLES
 from tests.parity.sides import Side
 from tests.parity.site import Site, host_of
@@ -35,13 +36,18 @@ def observe(side: Side, site: Site, case: Case) -> Facts:
     """Send the case's requests to `side` and collect what the client and the backends saw."""
     facts: dict[str, object] = {}
     cookies: dict[str, str] = {}
-    for number, step in enumerate(case.before):
-        if isinstance(step, bytes):
-            asked = _Asked(side, site, case, step, cookies)
-            facts[f"before.{number}"] = " ".join([asked.outcome, *(name for name, _ in asked.told)])
-        else:
-            time.sleep(step)
-    asked = _Asked(side, site, case, case.request, cookies)
+    with ExitStack() as held:
+        for number, step in enumerate(case.before):
+            if isinstance(step, Held):
+                connection = held.enter_context(Connection(("127.0.0.1", side.port), timeout=20))
+                facts[f"before.{number}"] = _hold(connection, site, case, step)
+            elif isinstance(step, bytes):
+                asked = _Asked(side, site, case, step, cookies)
+                told = [name for name, _ in asked.told]
+                facts[f"before.{number}"] = " ".join([asked.outcome, *told])
+            else:
+                time.sleep(step)
+        asked = _Asked(side, site, case, case.request, cookies)
     if asked.response is None:
         facts["no response"] = asked.outcome
     else:
@@ -103,6 +109,21 @@ class _Asked:
             for cookie in self.response.all("Set-Cookie"):
                 name, _, value = cookie.partition(";")[0].partition("=")
                 cookies[name] = value
+
+
+def _hold(connection: Connection, site: Site, case: Case, step: Held) -> str:
+    """Send the request, and tell which backend has it."""
+    for backend in site.backends.values():
+        backend.play(HELLO)
+    connection.send(step.request.replace(b"@HOST@", host_of(case).encode()))
+    having: list[str] = []
+
+    def arrived() -> bool:
+        having.extend(name for name, backend in site.backends.items() if backend.requests())
+        return bool(having)
+
+    wait_until(arrived, "a backend has the request that is held")
+    return f"held {having[0]}"
 
 
 def _with_folder(script: Script, site: Site) -> Script:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ _LOADED = [
     *("auth_basic", "access_compat", "alias", "env", "setenvif", "headers", "mime", "dir"),
     *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer"),
     *("lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness"),
+    "lbmethod_heartbeat",
 ]
 
 _COMMON = """\
@@ -42,6 +44,7 @@ ServerName main.test:${PORT}
 ServerAdmin admin@main.test
 DocumentRoot "${FOLDER}/htdocs"
 KeepAliveTimeout 1
+HeartbeatStorage "${FOLDER}/heartbeats"
 LogLevel info
 <Directory "/">
     Require all granted
@@ -160,6 +163,7 @@ def _configuration(made: Site, text: str, cases: Sequence[Case]) -> str:
             if backend.port
         ),
         f"Define SOCKET unix:{made.backends['SOCKET'].path}|scgi://scripted",
+        f"Define NAMED_BACKEND localhost:{made.backends['BACKEND'].port}",
         f"Define DEAD 127.0.0.1:{made.dead_port}",
         f"Define DEAD2 127.0.0.2:{made.dead_port}",
         _COMMON,
@@ -199,3 +203,7 @@ def _write_files(folder: Path) -> None:
     # One time for all, so that both sides give the same Last-Modified.
     for path in folder.rglob("*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
+    # Of the future, so that it is never as old as ten seconds while a run lasts.
+    heartbeats = folder / "heartbeats"
+    heartbeats.write_text("127.0.0.1 &ready=8&busy=1&lastseen=0&port=80\n")
+    os.utime(heartbeats, (time.time() + 3600,) * 2)

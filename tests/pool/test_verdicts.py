@@ -132,6 +132,14 @@ def test_a_timeout(fault: BackendError, counts: bool) -> None:
     assert of.backends[0].errors == int(counts)
 
 
+@pytest.mark.parametrize(("status", "is_down"), [(504, "a"), (503, "")])
+def test_a_timeout_whose_status_counts(status: int, is_down: str) -> None:
+    """The status that the client gets is the gateway's own here."""
+    of = scene(fail_on_status=frozenset({status}))
+    of.call().dispatch.release(HeadTimeout("slow"))
+    assert down(of) == is_down
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_a_timeout_on_probation(counts: bool) -> None:
     """It has not shown that it works: the next request finds out."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.e2e.scripted import Pause, ReadBody, ReadHead, Send, answer
-from tests.parity.case import Case, Differs, get, post
+from tests.parity.case import Case, Differs, Held, get, post
 from tests.parity.cases.known import KEPT_OPEN
 
 NAMES = ("BACKEND", "OTHER", "THIRD", "FOURTH")
@@ -43,6 +43,7 @@ SHARES = (
     ("decimals", ("loadfactor=1.25", "loadfactor=2.5"), 6),
 )
 _SHARES = [_turns(f"requests-{name}", balancer(*words), count) for name, words, count in SHARES]
+_HELD = Held(post("/held", b"12345")[:-2])
 _METHODS = [
     _turns(f"{method}-{name}", balancer(*words, parameters=f"lbmethod={method}"), count)
     for method, name, words, count in (
@@ -51,6 +52,31 @@ _METHODS = [
         ("bytraffic", "one-three", ("", "loadfactor=3"), 9),
         ("bybusyness", "two", ("", ""), 4),
         ("bybusyness", "one-three", ("", "loadfactor=3"), 8),
+    )
+]
+_BUSY = [
+    Case(
+        name=f"lb-bybusyness-{name}",
+        config=balancer(*words, parameters="lbmethod=bybusyness"),
+        before=(*before, *((GET_X,) * 3)),
+        request=GET_X,
+    )
+    for name, words, before in (
+        ("one-is-busy", ("", ""), (GET_X, GET_X, _HELD)),
+        ("one-is-busier", ("loadfactor=9", ""), (_HELD, _HELD, _HELD)),
+    )
+]
+_HEARTBEATS = [
+    _turns(
+        f"heartbeat-{name}",
+        # Only 127.0.0.1 has told of free slots; localhost is another name.
+        balancer(*("loadfactor=9", "", "lbset=1"), parameters="lbmethod=heartbeat", names=names),
+        4,
+        **more,
+    )
+    for name, names, more in (
+        ("by-name", ("NAMED_BACKEND", "OTHER"), {}),
+        ("no-slots", ("NAMED_BACKEND",), {"own_page": True, "differs": KEPT_OPEN}),
     )
 ]
 _FLAGS = [
@@ -67,10 +93,19 @@ _FLAGS = [
         ("spare", ("", "", "status=R"), NAMES),
         ("spare-needed", ("", "", "status=R"), ("DEAD", "OTHER", "THIRD")),
         ("spare-for-disabled", ("status=D", "", "status=R"), NAMES),
+        ("spare-for-draining", ("status=N", "", "status=R"), NAMES),
+        ("spare-before-standby", ("", "status=H", "status=R"), ("DEAD", "OTHER", "THIRD")),
+        ("spare-of-its-set", ("", "lbset=1", "lbset=1 status=R"), ("DEAD", "OTHER", "THIRD")),
+        ("spare-and-standby", ("", "status=RH"), NAMES),
+        ("draining-spare", ("", "status=RN", "status=R"), ("DEAD", "OTHER", "THIRD")),
+        ("draining-standby", ("", "status=HN", "status=H"), ("DEAD", "OTHER", "THIRD")),
+        ("standby-beside-a-spare", ("status=D", "status=R", "status=H"), NAMES),
         ("stopped", ("status=S", ""), NAMES),
         ("ignored-errors", ("status=I", ""), NAMES),
     )
 ]
+
+_FLAGS.append(_turns("spare-for-nobody", balancer("status=R"), 1, own_page=True, differs=KEPT_OPEN))
 
 _TEAPOT = answer(b"Status: 418 I'm a teapot\r\n" + TEXT)
 _SLOW = (ReadHead(), ReadBody(), Pause(1.6), Send(TEXT))
@@ -99,6 +134,20 @@ _FAILING = [
         own_page=True,
         differs=KEPT_OPEN,
     ),
+    _turns(
+        "no-attempts",
+        balancer("", "", parameters="maxattempts=0", names=("DEAD", "OTHER")),
+        1,
+        own_page=True,
+        differs=KEPT_OPEN,
+    ),
+    Case(
+        name="lb-fail-on-own-status",
+        config=balancer("timeout=1", "", parameters="failonstatus=504"),
+        scripts=(_SLOW,),
+        before=(GET_X, GET_X),
+        request=GET_X,
+    ),
     _turns("attempts-by-default", balancer("", "", "", names=("DEAD", "DEAD2", "THIRD")), 1),
     Case(
         name="lb-no-failover",
@@ -111,6 +160,15 @@ _FAILING = [
         request=get("/x", "Cookie: SID=a.r2"),
         own_page=True,
         differs=KEPT_OPEN,
+    ),
+    Case(
+        name="lb-no-failover-of-nobodys-session",
+        config=balancer(
+            *("route=r1", "route=r2"),
+            parameters="stickysession=SID nofailover=On",
+            names=("DEAD", "OTHER"),
+        ),
+        request=get("/x", "Cookie: SID=a.r3"),
     ),
     Case(
         name="lb-failover-of-a-session",
@@ -215,9 +273,32 @@ _FAILING = [
     ),
 ]
 
+_PLACES = [
+    Case(
+        name="lb-paths",
+        config="ProxyPass /path/ balancer://b/sub/\n"
+        "BalancerMember balancer://B scgi://${BACKEND}/base\n"
+        "SetEnv proxy-scgi-pathinfo 1",
+        request=get("/path/foo"),
+    ),
+    Case(
+        name="lb-socket",
+        config="ProxyPass / balancer://b/\nBalancerMember balancer://b ${SOCKET} route=r1",
+        request=GET_X,
+    ),
+    _turns(
+        "proxy-set",
+        balancer("", "loadfactor=3").replace("</Proxy>", "ProxySet lbmethod=bytraffic\n</Proxy>"),
+        9,
+    ),
+]
+
 CASES = (
+    *_PLACES,
     *_SHARES,
     *_METHODS,
+    *_BUSY,
+    *_HEARTBEATS,
     *_FLAGS,
     *_FAILING,
 )

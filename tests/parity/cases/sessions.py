@@ -69,6 +69,14 @@ _SESSIONS = [
     _session("part-of-a-path", "/xsid=abc.r2", differs=_only_there("sid")),
     _session("part-of-a-name", "/x?asid=abc.r2", differs=_only_there("sid")),
     _session("path-segment", "/x;sid=abc.r2/y", differs=_only_here("session-names", "r2/y", "sid")),
+    _session(
+        "path-semicolon", "/x;sid=abc.r2;y=z", differs=_only_here("session-names", "r2;y=z", "sid")
+    ),
+    _session(
+        "comma-after",
+        cookie="SID=abc.r2,b=1",
+        differs=Differs("session-names", _seen(1, "r2"), _seen(0, "r2,b=1")),
+    ),
     _session("escaped", "/x?sid=abc%2Er2", differs=_only_here("session-values", None, "sid")),
     _session(
         "separator",
@@ -87,6 +95,25 @@ _SESSIONS = [
         "/x?sid=abc.r2;y=z",
         config=balancer(
             "route=r1", "route=r2", parameters="stickysession=SID|sid scolonpathdelim=On"
+        ),
+    ),
+    _session(
+        "path-semicolon-separates",
+        "/x;sid=abc.r2;y=z",
+        config=balancer(
+            "route=r1", "route=r2", parameters="stickysession=SID|sid scolonpathdelim=On"
+        ),
+    ),
+    _session(
+        "one-name",
+        "/x?SID=abc.r2",
+        config=balancer("route=r1", "route=r2", parameters="stickysession=SID"),
+    ),
+    _session(
+        "ordinary-before-standby",
+        cookie="SID=abc.r2",
+        config=balancer(
+            "route=r1", "route=r2 status=H", "route=r2", parameters="stickysession=SID"
         ),
     ),
     _session(
@@ -118,6 +145,33 @@ _SESSIONS = [
         ),
     ),
     _session(
+        "redirect-twice",
+        cookie="SID=abc.r1",
+        config=balancer(
+            *("route=r1 redirect=r2 status=D", "route=r2 redirect=r4 status=D"),
+            *("route=r3", "route=r4"),
+            parameters="stickysession=SID",
+        ),
+    ),
+    _session(
+        "redirect-in-a-circle",
+        cookie="SID=abc.r1",
+        config=balancer(
+            *("route=r1 redirect=r2 status=D", "route=r2 redirect=r1 status=D", "route=r3"),
+            parameters="stickysession=SID",
+        ),
+    ),
+    _session(
+        "redirect-of-one-in-error",
+        before=(get("/x", "Cookie: SID=abc.r2"),) * 2,
+        cookie="SID=abc.r2",
+        config=balancer(
+            *("route=r1", "route=r2 redirect=r3", "route=r3"),
+            parameters="stickysession=SID",
+            names=("BACKEND", "DEAD", "THIRD"),
+        ),
+    ),
+    _session(
         "redirect-nowhere",
         cookie="SID=abc.r2",
         config=balancer(
@@ -136,22 +190,37 @@ _ROUTE_COOKIE = (
     " env=BALANCER_ROUTE_CHANGED"
 )
 _STAYING = get("/x", "Cookie: @COOKIES@")
+_MOVING = get("/x", "Cookie: ROUTEID=.r2")
 _COOKIES = [
     Case(
         name=f"lb-cookie-{name}",
         config=_ROUTE_COOKIE,
-        # The first request is another client's, so that it is the second member's turn.
-        before=(GET_X.replace(b"/x", b"/other"), *((_STAYING,) * repeated)),
-        request=_STAYING,
+        before=before,
+        request=request,
         scripts=(answer(said),),
         other=answer(said),
     )
-    for name, said, repeated in (
-        ("given", TEXT, 0),
-        ("kept", TEXT, 3),
-        ("with-an-error", b"Status: 404 Not Found\r\n" + TEXT, 0),
-        ("with-a-redirect", b"Status: 302 Found\r\nLocation: http://x.test/\r\n" + TEXT, 0),
-        ("with-another", b"Set-Cookie: own=1\r\n" + TEXT, 0),
+    for name, said, before, request in (
+        ("given", TEXT, (), GET_X),
+        ("given-to-the-next", TEXT, (GET_X,), GET_X),
+        ("kept", TEXT, (GET_X, _STAYING, _STAYING), _STAYING),
+        ("kept-by-the-next", TEXT, (GET_X, GET_X, _STAYING, _STAYING), _STAYING),
+        ("with-an-error", b"Status: 404 Not Found\r\n" + TEXT, (), GET_X),
+        ("with-a-redirect", b"Status: 302 Found\r\nLocation: http://x.test/\r\n" + TEXT, (), GET_X),
+        ("with-another", b"Set-Cookie: own=1\r\n" + TEXT, (), GET_X),
+    )
+]
+_COOKIES += [
+    Case(
+        name=f"lb-cookie-{name}",
+        config=_ROUTE_COOKIE.replace("${OTHER}", "${DEAD}"),
+        before=before,
+        request=request,
+    )
+    for name, before, request in (
+        ("after-a-failover", (), _MOVING),
+        ("after-an-earlier-failover", (_MOVING,), _MOVING),
+        ("kept-after-a-failover", (_MOVING, _STAYING), _STAYING),
     )
 ]
 
