@@ -32,6 +32,7 @@ from scgiproxy.config.scopes import (
 from scgiproxy.config.table import Merge, merge_fields
 from scgiproxy.errors import ConfigError
 from scgiproxy.message.backend_url import BackendUrl
+from scgiproxy.rules.access import LOOPBACK_HANDLERS, RequireLoopback
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.discovery import MAX_ROUTE_PREFIX, RecordKind, discovery_settings
 from scgiproxy.rules.mapping import Mount
@@ -133,6 +134,10 @@ class _Host:
             name: self._mount(value) if isinstance(value, MountDraft) else value
             for name, value in values.items()
         }
+        if made.get("handler") in LOOPBACK_HANDLERS and made.keys().isdisjoint(
+            ("require", "hosts")
+        ):
+            made |= {"require": (RequireLoopback(),), "satisfy": "all"}
         if "reverse" in made:
             made["reverse"] = tuple(chain.from_iterable(map(self._reverse, made["reverse"])))
         return made

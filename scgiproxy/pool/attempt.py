@@ -101,14 +101,17 @@ class Dispatch:
 
     __slots__ = (
         "_addresses",
+        "_answered_at",
         "_begun_at",
         "_call",
+        "_connected_at",
         "_dialling",
         "_index",
         "_judged",
         "_patient",
         "_pool",
         "_probing",
+        "_retried",
         "_route",
         "backend",
         "blocked",
@@ -137,7 +140,10 @@ class Dispatch:
         self._pool = pool
         self._call = call
         self.session = session
-        self._begun_at = inf
+        self._begun_at = 0.0
+        self._connected_at = 0.0
+        self._answered_at: float | None = None
+        self._retried = 0
         self._judged = False
         self._patient = False
         self._route: Route | None = None
@@ -198,6 +204,7 @@ class Dispatch:
             return
         if self._probing and fault is None:
             self.answered(200)
+        self._record()
         self._end(fault, sent, received)
 
     def answered(self, status: int) -> None:
@@ -207,18 +214,18 @@ class Dispatch:
         if self.stage is not _CONNECTED or backend is None:
             return
         pool = self._pool
+        now = self._answered_at = pool.clock.seconds()
         failed = status in pool.settings.fail_on_status
         proved = self._probing and not failed
         self._probing = False
         if failed:
             self._judged = True
+            backend.statistics.record_error(now, FailedStatus.log_key)
             backend.fail(FailedStatus(f"{backend.label} answered with status {status}"))
         elif proved:
             backend.answered()
         times = pool.times
-        # Without a beginning the balancing method was another one then.
-        if times is not None and self._begun_at != inf:
-            now = pool.clock.seconds()
+        if times is not None:
             (times.failed if failed else times.observe)(backend, now - self._begun_at, now)
         if proved or failed:
             # Who waits for a member that can be used may have one now, or a time when to look.
@@ -241,6 +248,7 @@ class Dispatch:
         self.reasons += (type(fault)(f"{backend.label}: {fault}"),)
         backend.bytes_sent += sent
         backend.bytes_received += received
+        self._record()
         self._attempt_failed(fault)
         return True
 
@@ -271,14 +279,18 @@ class Dispatch:
         self._probing = route.backend.take()
         self._addresses = route.addresses.current()
         self._index = 0
-        if self._pool.times is not None:
-            self._begun_at = self._pool.clock.seconds()
+        pool = self._pool
+        self._begun_at = pool.clock.seconds()
+        self._answered_at = None
+        if self.tried and self.attempts > self._retried:
+            self._retried = self.attempts
+            pool.statistics.retries += 1
         if self._addresses:
             self._dial(route)
             return
         self.stage = _RESOLVING
-        self.deadline = self._pool.clock.seconds() + route.timeout
-        self._pool.dialer.wheel.watch(self)
+        self.deadline = self._begun_at + route.timeout
+        pool.dialer.wheel.watch(self)
         route.addresses.wait(self)
 
     def come_back(self) -> bool:
@@ -352,6 +364,7 @@ class Dispatch:
         if self.stage is not _DIALLING or self._route is None:
             return None
         self.stage = _CONNECTED
+        self._connected_at = self._pool.clock.seconds()
         self._dialling = None
         if self._index:
             self._route.addresses.prefer(self._addresses[self._index])
@@ -390,6 +403,18 @@ class Dispatch:
         self._give_back(backend, error)
         self._pool.attempt_failed(self)
 
+    def _record(self) -> None:
+        """An exchange with `backend` has ended."""
+        assert self.backend is not None  # while it is connected
+        now = self._pool.clock.seconds()
+        connected, answered = self._connected_at, self._answered_at
+        self.backend.statistics.record(
+            now,
+            connected - self._begun_at,
+            None if answered is None else answered - connected,
+            now - connected,
+        )
+
     def _end(self, fault: Exception | None, sent: int, received: int) -> None:
         """Give back what is held."""
         self._over()
@@ -416,11 +441,12 @@ class Dispatch:
         if isinstance(fault, BackendError):
             counts = fault.counts
             settings = pool.settings
+            backend.statistics.record_error(pool.clock.seconds(), fault.log_key)
             if fault.too_slow and not (
                 settings.fail_on_timeout or fault.status in settings.fail_on_status
             ):
                 fault = _NO_VERDICT
         backend.give_back(fault, self._probing)
-        if counts and pool.times is not None and self._begun_at != inf:
+        if counts and pool.times is not None:
             now = pool.clock.seconds()
             pool.times.failed(backend, now - self._begun_at, now)

@@ -13,6 +13,7 @@ from scgiproxy.errors import BackendError
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address
 from scgiproxy.pool.ejection import ErrorRate
+from scgiproxy.pool.statistics import BackendStatistics
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.health import ProbeResult
 
@@ -106,6 +107,7 @@ class Backend:
         self.last_fault: BackendError | None = None
         self.last_probe: ProbeResult | None = None
         self.on_unreachable: Callable[[Backend], object] | None = None
+        self.statistics = BackendStatistics()
         self._rate = None if settings.eject_rate is None else ErrorRate(settings.eject_rate)
         self._clock = clock
         self._life = _life(self)
@@ -133,6 +135,38 @@ class Backend:
         if self.full():
             return "busy"
         return "draining" if self.draining else "usable"
+
+    @property
+    def state_name(self) -> str:
+        """One of `web.statistics.BACKEND_STATES`: `state` in one word, for programs."""
+        if self.stopped:
+            return "stopped"
+        if self.disabled:
+            return "disabled"
+        if self.check_failed:
+            return "unhealthy"
+        if self.condition is _UP and self.draining:
+            return "draining"
+        return self.condition.value
+
+    @property
+    def status_words(self) -> str:
+        """The status as Apache's balancer-manager shows it, such as ``Init Ok ``."""
+        failed = self.condition in (_DOWN, _PROBATION)
+        flags = (
+            (self.ignore_errors, "Ign"),
+            (self.draining, "Drn"),
+            (self.disabled, "Dis"),
+            (self.stopped, "Stop"),
+            (failed, "Err"),
+            (self.standby, "Stby"),
+            (self.spare, "Spar"),
+            (self.check_failed, "HcFl"),
+        )
+        words = ["Init", *(word for is_set, word in flags if is_set)]
+        if not (self.disabled or self.stopped or failed or self.check_failed):
+            words.append("Ok")
+        return " ".join(words) + " "
 
     def usable(self, now: float) -> bool:
         """Whether a request may go there: up, recovering, or due for its probing request."""

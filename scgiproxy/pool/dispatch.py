@@ -13,6 +13,7 @@ from scgiproxy.pool.budget import RetryBudget
 from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.selection import Blocked, Selection
+from scgiproxy.pool.statistics import PoolStatistics
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.sticky import find_session
 from scgiproxy.wire.dial import Dialer
@@ -55,6 +56,7 @@ class Pool:
         self.clock = dialer.reactor
         self.settings = settings or _ALONE
         self.budget = RetryBudget()
+        self.statistics = PoolStatistics()
         self._resolver = resolver
         self._connect_timeout = connect_timeout
         self._balancer = name if balanced else None
@@ -105,6 +107,11 @@ class Pool:
         """Choose by `method` from now on."""
         self._selection.method = method
         self.times = method if IResponseTimes.providedBy(method) else None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether it is a balancer, and not a backend that stands alone."""
+        return self._balancer is not None
 
     def __repr__(self) -> str:
         members = ", ".join(map(repr, self.backends))
@@ -183,6 +190,7 @@ class Pool:
             del queue[dispatch]
             if not queue:
                 del self._queues[dispatch.kind]
+            self.statistics.queue.record(self.clock.seconds() - dispatch.queued_at)
             self.dialer.wheel.forget(dispatch)
 
     def waited(self, dispatch: Dispatch) -> None:

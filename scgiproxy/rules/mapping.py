@@ -45,6 +45,12 @@ class Mount:
         object.__setattr__(self, "_stem", prefix.removesuffix(b"/"))
         object.__setattr__(self, "_template", Template(target_path))
 
+    @property
+    def path_text(self) -> str:
+        """`pattern` as text; what is no UTF-8 is told as escapes."""
+        pattern = self.pattern if isinstance(self.pattern, bytes) else self.pattern.pattern
+        return pattern.decode("utf-8", "backslashreplace")
+
     def match(self, path: bytes) -> Mapped | None:
         """Map the decoded, normalised `path`, or None if this mount does not match it."""
         pattern = self.pattern

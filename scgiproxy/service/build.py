@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.plugin import getPlugins
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 import twisted.plugins
 from scgiproxy import __version__
@@ -25,15 +28,38 @@ from scgiproxy.rules.sections import SectionKind, SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
 from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
+from scgiproxy.service.numbers import take_numbers
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.metrics import MetricsResource
 from scgiproxy.web.mount import ProxyPassResource
+from scgiproxy.web.serverstatus import ServerStatusResource
 from scgiproxy.web.site import GatewaySite
+from scgiproxy.web.statistics import NumbersSource
 from scgiproxy.web.vhost import VirtualHostResource
+from scgiproxy.wire.body import SpoolUse
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.dial import Dialer
+
+HANDLERS: Mapping[str, Callable[[NumbersSource], IResource]] = {
+    "metrics": MetricsResource,
+    "server-status": ServerStatusResource,
+}
+"""The built-in names of SetHandler. They come before those of plugins."""
+
+
+@implementer(IResourcePlugin)
+@dataclass(frozen=True)
+class _BuiltIn:
+    """One of them, for one gateway, as any other plugin."""
+
+    name: str
+    make: Callable[[], IResource]
+
+    def resource(self, settings: object) -> IResource:  # noqa: ARG002
+        return self.make()
 
 
 class GatewayParts:
@@ -62,6 +88,9 @@ class GatewayParts:
             server_software=self.server_software,
         )
         self.balancing.members_changed = self.checks.update
+        self.sites: list[GatewaySite] = []
+        self.spool_use = SpoolUse()
+        self.started = reactor.seconds()
         self._balancers: dict[str, Pool] = {}
         self._single: dict[tuple[Mount, float], Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
@@ -78,13 +107,16 @@ class GatewayParts:
 
     def make_site(self, secure: bool) -> GatewaySite:
         """The factory of one listener."""
-        return GatewaySite(
+        site = GatewaySite(
             self.hosts,
             clock=self.reactor,
             wheel=self.wheel,
             server_software=self.server_software,
             secure=secure,
+            spool_use=self.spool_use,
         )
+        self.sites.append(site)
+        return site
 
     @property
     def access_logs(self) -> Iterable[AccessLogFile]:
@@ -109,6 +141,7 @@ class GatewayParts:
                 clock=self.reactor,
                 timeout=timeout,
                 max_header=self._max_header(mount),
+                server=server.name.decode("utf-8", "backslashreplace"),
             )
             for mount in (*host.mounts, *section_mounts, *handlers)
             if mount.target is not None and self._is_reachable(mount)
@@ -139,12 +172,15 @@ class GatewayParts:
         found: dict[str, IResource] = {}
         if not host.handlers:
             return found
-        # Looked up only when a configuration names one: it imports every plugin file.
-        plugins = {plugin.name: plugin for plugin in getPlugins(IResourcePlugin, twisted.plugins)}
+        plugins: dict[str, Any] = dict(self._built_in())
+        if not host.handlers.keys() <= plugins.keys():
+            # Looked up only when a configuration names one: it imports every plugin file.
+            found_plugins = getPlugins(IResourcePlugin, twisted.plugins)
+            plugins = {plugin.name: plugin for plugin in found_plugins} | plugins
         for name, positions in host.handlers.items():
             plugin = plugins.get(name)
             if plugin is None:
-                known = ", ".join(sorted(plugins)) or "none is installed"
+                known = ", ".join(sorted(plugins))
                 near = suggest(name, plugins)
                 message = f"SetHandler {name}: no such Resource plugin ({known}){near}"
             else:
@@ -155,6 +191,11 @@ class GatewayParts:
                     message = f"SetHandler {name}: {error}"
             self._problems += [Problem(at.file, at.line, message) for at in positions]
         return found
+
+    def _built_in(self) -> Iterator[tuple[str, _BuiltIn]]:
+        numbers = partial(take_numbers, self)
+        for name, make in HANDLERS.items():
+            yield name, _BuiltIn(name, partial(make, numbers))
 
     @staticmethod
     def _settings(host: VirtualHost) -> Settings:

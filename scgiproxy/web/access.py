@@ -120,7 +120,7 @@ def admit(
     if outcome is Outcome.GRANTED:
         return None
     if outcome is not Outcome.NEEDS_USER:
-        raise Forbidden("access is denied by Require")
+        raise Forbidden(access.refusal)
     auth = settings.auth
     if auth is None or authenticators is None:
         raise GatewayError("Require asks for a user, and there is no AuthType Basic with a file")

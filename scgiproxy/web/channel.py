@@ -25,6 +25,7 @@ from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.web.address import ConnectionEnd, peer_has_left
 from scgiproxy.web.reader import RequestReader
+from scgiproxy.web.statistics import ConnectionPhase
 
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
@@ -367,6 +368,21 @@ class HttpChannel(Protocol):
     def send_blocked(self) -> bool:
         """True while the transport holds more than it wants to."""
         return self._send_blocked
+
+    @property
+    def phase(self) -> ConnectionPhase:
+        """What the connection is at, for who counts them."""
+        active = self._active
+        if self._lingering_until or (active is None and self.transport.disconnecting):
+            return ConnectionPhase.CLOSING
+        if active is not None:
+            if active.head_sent:
+                return ConnectionPhase.SENDING
+            uploading = active is self._receiving and active.body_due
+            return ConnectionPhase.READING if uploading else ConnectionPhase.WAITING
+        if self._reader.in_head or not self._reader.heads:
+            return ConnectionPhase.READING
+        return ConnectionPhase.IDLE
 
     # -- deadlines -----------------------------------------------------------------------------
 

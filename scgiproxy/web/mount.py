@@ -26,6 +26,7 @@ from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
+from scgiproxy.web.statistics import MountStatistics, give_to
 from scgiproxy.web.stock import serve_stock_request
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
@@ -42,6 +43,7 @@ class ProxyPassResource(Resource):
     - `timeout`: seconds for each wait on a backend that has no timeout of its own.
     - `max_header`: bytes of the header block that all backends take, those to come included; None
       is the least that one of `pool` takes.
+    - `server`: the name of the virtual host, for the statistics.
     """
 
     isLeaf = True
@@ -56,8 +58,10 @@ class ProxyPassResource(Resource):
         timeout: float = 60.0,
         settings: Settings | None = None,
         max_header: int | None = None,
+        server: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.statistics = MountStatistics(server, mount.path_text)
         self.pool = pool
         self.mount = mount
         self.wheel = wheel
@@ -108,6 +112,7 @@ class ProxyPassResource(Resource):
 
     def serve(self, request: GatewayRequest) -> None:
         """Answer `request`. Raises ScgiProxyError if it cannot even be started."""
+        give_to(request, self.statistics)
         Exchange(request, self).start()
 
     def block(self, request: GatewayRequest, member_path: bytes = b"") -> bytes:

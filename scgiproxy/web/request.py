@@ -41,6 +41,7 @@ from scgiproxy.rules.headers import FRAMING_FIELDS, apply_edits
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.web.pull import PullToPush
+from scgiproxy.web.statistics import MountStatistics, give_to
 from scgiproxy.wire.body import LiveUpload, RequestBody, SpoolingConsumer
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class GatewayRequest(LazyRequest):
     is_error_page = False
     status_sent = 0
     body_sent = 0
+    body_read = 0
+    statistics: MountStatistics | None = None
     upload: LiveUpload | None = None
     body_due = True
     """False as long as the client may wait for ``100 Continue``."""
@@ -210,6 +213,7 @@ class GatewayRequest(LazyRequest):
     def start_again(self, environment: dict[bytes, bytes]) -> None:
         """Forget what the pass so far has found out: an internal redirect follows."""
         self.environment = environment
+        give_to(self, None)
         self.mapped = None
         self.settings = None
         self.user = None
@@ -227,6 +231,7 @@ class GatewayRequest(LazyRequest):
     # -- the upload ----------------------------------------------------------------------------
 
     def body_received(self, data: bytes) -> None:
+        self.body_read += len(data)
         if self.upload is not None:
             self.upload.received(data)
 
@@ -256,7 +261,7 @@ class GatewayRequest(LazyRequest):
         be kept, or with what made the client's sending fail.
         """
         assert self.upload is not None
-        consumer = SpoolingConsumer(self.upload, limit)
+        consumer = SpoolingConsumer(self.upload, limit, self.site.spool_use)
         self.on_gone(consumer.stop)
         return consumer.start()
 

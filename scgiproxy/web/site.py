@@ -23,6 +23,8 @@ from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.channel import HttpChannel
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.request import GatewayRequest
+from scgiproxy.web.statistics import count_answer
+from scgiproxy.wire.body import SpoolUse
 from scgiproxy.wire.deadline import DeadlineWheel
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ class GatewaySite(Site):
         wheel: DeadlineWheel,
         server_software: bytes = b"",
         secure: bool = False,
+        spool_use: SpoolUse | None = None,
     ) -> None:
         super().__init__(hosts.main, reactor=clock)  # type: ignore[no-untyped-call]
         self.hosts = hosts
@@ -114,6 +117,7 @@ class GatewaySite(Site):
         self.server_line = b"Server: " + server_software if server_software else b""
         self.secure = secure
         self.channels: set[HttpChannel] = set()
+        self.spool_use = spool_use or SpoolUse()
         self._locals: dict[tuple[Any, Any], ConnectionEnd] = {}
         self._limits: dict[ConnectionEnd, ConnectionLimits] = {}
         self._known_hosts: dict[tuple[ConnectionEnd, bytes | None], _Host] = {}
@@ -248,6 +252,7 @@ class GatewaySite(Site):
 
     def answered(self, request: GatewayRequest) -> None:
         """The answer to `request` has ended, well or not."""
+        count_answer(request, self.seconds())
         host = request.host_resource
         for log in host.access_logs:
             log.log(request)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scgiproxy.pool.statistics import BackendStatistics, PoolStatistics, Timeline
+
+if TYPE_CHECKING:
+    from scgiproxy.web.request import GatewayRequest
 
 NO_MOUNT = "none"
 """In place of a mount's path: files, plugins, and requests that were refused before any mount."""
@@ -117,6 +120,33 @@ class MountStatistics(Timeline):
         for (_, name), count in self.answers().items():
             found[name] = found.get(name, 0) + count
         return found
+
+
+def give_to(request: GatewayRequest, statistics: MountStatistics | None) -> None:
+    """The mount of `statistics` is to answer `request`; None: it goes elsewhere."""
+    if request.statistics is not None:
+        request.statistics.in_flight -= 1
+    request.statistics = statistics
+    if statistics is not None:
+        statistics.in_flight += 1
+
+
+def count_answer(request: GatewayRequest, now: float) -> None:
+    """The answer to `request` has ended, well or not: record it where it was answered."""
+    statistics = request.statistics
+    if statistics is None:
+        statistics = request.host_resource.statistics
+    else:
+        statistics.in_flight -= 1
+    statistics.record(
+        now,
+        now - request.started,
+        request.original_method,
+        request.status_sent,
+        request.body_read,
+        request.body_sent,
+        request.gone,
+    )
 
 
 class ConnectionPhase(Enum):

@@ -24,7 +24,8 @@ from scgiproxy.web import refusal
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.hosts import host_environ
 from scgiproxy.web.request import GatewayRequest
-from scgiproxy.wire.body import FileBody
+from scgiproxy.web.statistics import MountStatistics, count_answer
+from scgiproxy.wire.body import FileBody, SpoolUse
 
 if TYPE_CHECKING:
     from scgiproxy.web.mount import ProxyPassResource
@@ -40,6 +41,7 @@ class StockSite:
 
     def __init__(self, clock: IReactorTime) -> None:
         self.seconds = clock.seconds
+        self.spool_use = SpoolUse()
         self.server_line = b""
 
     def answer_error(self, request: Any, error: BaseException, detail: str = "") -> None:
@@ -53,6 +55,7 @@ class StockSite:
 
     def answered(self, request: StockRequest) -> None:
         """A stock server has its own access log."""
+        count_answer(request, self.seconds())
 
     def reroute(self, request: StockRequest, raw_target: bytes) -> None:
         """Render the stock request once more, from the root of its site."""
@@ -82,6 +85,7 @@ class StockHost:
     def __init__(self, settings: Settings) -> None:
         self.server = ServerSettings()
         self.base_settings = settings
+        self.statistics = MountStatistics()
 
     def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
         """The variables that are the same for every request on such a connection."""
@@ -134,6 +138,7 @@ class StockRequest(GatewayRequest):
             self.environment = earlier.environment
             self.error_status = earlier.error_status
         elif length:
+            self.body_read = length
             self.upload = FileBody(stock.content, length)  # type: ignore[assignment, arg-type]
         self.host_resource = StockHost(resource.default_settings)  # type: ignore[assignment]
         self.settings = resource.default_settings
@@ -173,7 +178,8 @@ class StockRequest(GatewayRequest):
             return
         self.head_sent = True
         stock = self.stock
-        stock.setResponseCode(status if self.status_is_said else self.error_status or status)
+        self.status_sent = status if self.status_is_said else self.error_status or status
+        stock.setResponseCode(self.status_sent)
         stock.defaultContentType = None
         for name, value in headers:
             # What stands there is the stock server's own guess.

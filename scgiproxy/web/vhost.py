@@ -8,7 +8,7 @@ the mount, the plugin's Resource or the file. One normal form of the path serves
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -37,6 +37,7 @@ from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.refusal import answer_status
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.static import answer_static
+from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.wire.body import FileBody, RequestBody
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class VirtualHostResource(Resource):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.server = server
+        self.statistics = MountStatistics(server.name.decode("utf-8", "backslashreplace"))
         self.addresses = tuple(addresses)
         self._names = HostNames(server.name, server.aliases)
         self._table = MappingTable(mounts)
@@ -100,6 +102,12 @@ class VirtualHostResource(Resource):
 
     def __repr__(self) -> str:
         return f"<VirtualHostResource {self.server.name!r}>"
+
+    def mount_statistics(self) -> Iterator[MountStatistics]:
+        """Of all its requests: those of each mount, and those that none has answered."""
+        yield self.statistics
+        for resource in self._resources.values():
+            yield resource.statistics
 
     def has_name(self, name: bytes) -> bool:
         """True if `name` (lower case) is the ServerName or matches a ServerAlias."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
@@ -277,12 +277,22 @@ class LiveUpload(RequestBody):
         self._held_size = 0
 
 
+class SpoolUse:
+    """How many bodies are kept in spools, and their bytes."""
+
+    __slots__ = ("bodies", "bytes")
+
+    def __init__(self) -> None:
+        self.bodies = 0
+        self.bytes = 0
+
+
 class SpoolingConsumer:
     """Reads an upload of unknown length into a spool of at most `limit` bytes (0: any number)."""
 
-    def __init__(self, upload: LiveUpload, limit: int) -> None:
+    def __init__(self, upload: LiveUpload, limit: int, use: SpoolUse | None = None) -> None:
         self._upload = upload
-        self._spool = Spool(limit)
+        self._spool = Spool(limit, use=use)
         self._fired: Deferred[RequestBody] = Deferred()
 
     def start(self) -> Deferred[RequestBody]:
@@ -320,10 +330,14 @@ class Spool:
     """
 
     def __init__(
-        self, limit: int, memory: int = MEMORY_SPOOL, directory: str | None = None
+        self,
+        limit: int,
+        memory: int = MEMORY_SPOOL,
+        directory: str | None = None,
+        use: SpoolUse | None = None,
     ) -> None:
         self._limit = limit
-        self._file: Any = tempfile.SpooledTemporaryFile(max_size=memory, dir=directory)  # noqa: SIM115
+        self._file = _SpoolFile(use or SpoolUse(), max_size=memory, dir=directory)
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -332,7 +346,7 @@ class Spool:
         if self._limit and self.size > self._limit:
             raise BodyTooLarge(f"the body is over LimitRequestBody ({self._limit} bytes)")
         try:
-            self._file.write(data)
+            self._file.keep(data)
             # What stays in the file's buffer would fail later: at seek() or close().
             self._file.flush()
         except OSError as error:
@@ -345,10 +359,31 @@ class Spool:
     def file(self) -> IO[bytes]:
         """The open file, at its beginning."""
         self._file.seek(0)
-        return self._file  # type: ignore[no-any-return]
+        return cast("IO[bytes]", self._file)
 
     def close(self) -> None:
         """Free memory and disk. Harmless when repeated."""
         # A buffer that the disk did not take is written once more, and fails once more.
         with suppress(OSError):
             self._file.close()
+
+
+class _SpoolFile(tempfile.SpooledTemporaryFile[bytes]):
+    """Counts what it keeps until it is closed, whoever closes it."""
+
+    def __init__(self, use: SpoolUse, **options: Any) -> None:
+        super().__init__(**options)
+        self._use = use
+        self._kept = 0
+        use.bodies += 1
+
+    def keep(self, data: bytes) -> None:
+        self.write(data)
+        self._kept += len(data)
+        self._use.bytes += len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._use.bodies -= 1
+            self._use.bytes -= self._kept
+        super().close()

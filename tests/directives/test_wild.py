@@ -131,7 +131,7 @@ def test_debian(configured: Configured, tmp_path: Path) -> None:
         ("/app/.htpasswd", 200),
     ):
         assert gateway.ask(path, port=80).status == status, path
-    assert gateway.ask("/server-status", port=80, peer="127.0.0.1").status == 404
+    assert gateway.ask("/server-status", port=80, peer="127.0.0.1").status == 200
 
 
 @behaviour("ProxyPass", "SCGIMount")

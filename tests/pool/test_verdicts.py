@@ -274,17 +274,16 @@ def test_what_is_not_its_fault_is_not_told(end: str) -> None:
     assert times.told == []
 
 
-def test_a_method_that_comes_later_hears_of_what_begins_later() -> None:
+def test_a_method_that_comes_later_hears_of_what_has_begun() -> None:
     of = Scene(S(), S())
     of.clock.advance(1000)
     calls = [connect(of), connect(of)]
     times = Times()
     of.pool.set_method(times)
+    of.clock.advance(2)
     calls[0].dispatch.answered(200)
     calls[1].dispatch.release(GONE)
-    assert times.told == []
-    connect(of).dispatch.answered(200)
-    assert times.told == [("observe", "a", 0.0, 1000.0, True)]
+    assert times.told == [("observe", "a", 2.0, 1002.0, True), ("failed", "b", 2.0, 1002.0, False)]
 
 
 # -- the end -----------------------------------------------------------------------------------
