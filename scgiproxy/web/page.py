@@ -21,7 +21,10 @@ from scgiproxy.web.errorpage import error_page
 
 STYLE = files("scgiproxy.web").joinpath("page.css").read_text("utf-8")
 
-_CHART_HEIGHT = 32
+CHART_HEIGHT = 32
+"""Of a chart's coordinates; how high it is on the page, its style says."""
+
+_END = b"</body></html>"
 
 
 class OwnPage(Resource):
@@ -46,16 +49,47 @@ class OwnPage(Resource):
         return body
 
 
-def page(request: Request, title: str, *content: Flattenable) -> bytes:
+class Frame:
+    """What is around the content of a page: its style, its script, and the policy that lets these
+    two in and nothing else.
+
+    - `style`: comes after that of all pages; without ``<``, ``>`` and ``&``.
+    - `script`: the program of a page that is alive; without ``</``. Such a page has forms as well,
+      and both speak to this server alone.
+    """
+
+    def __init__(self, style: str = "", script: str = "") -> None:
+        self.style = STYLE + style
+        self.script = f"<script>{script}</script>\n".encode() if script else b""
+        alive = ("form-action 'none'",)
+        if script:
+            alive = (
+                *(f"script-src {_hash_source(script)}", "connect-src 'self'"),
+                *("form-action 'self'", "require-trusted-types-for 'script'"),
+            )
+        self.policy = "; ".join(
+            (
+                *("default-src 'none'", f"style-src {_hash_source(self.style)}"),
+                *("img-src data:", "base-uri 'none'", *alive, "frame-ancestors 'none'"),
+            )
+        )
+        # A form tells where it comes from, to this server alone: that is asked for.
+        self.referrer_policy = "same-origin" if script else "no-referrer"
+
+
+def page(
+    request: Request, title: str, *content: Flattenable, frame: Frame | None = None
+) -> bytes:
     """A whole page: set the headers of `request`, and return the bytes.
 
     `content` goes into ``<main>``, after the title. It must not hold a Deferred that waits.
     """
+    frame = frame or _PLAIN
     set_header = request.responseHeaders.setRawHeaders
     set_header("Content-Type", ["text/html; charset=utf-8"])
-    set_header("Content-Security-Policy", [_POLICY])
+    set_header("Content-Security-Policy", [frame.policy])
     set_header("X-Content-Type-Options", ["nosniff"])
-    set_header("Referrer-Policy", ["no-referrer"])
+    set_header("Referrer-Policy", [frame.referrer_policy])
     set_header("Cache-Control", ["no-store"])
     document = tags.html(
         tags.head(
@@ -64,12 +98,16 @@ def page(request: Request, title: str, *content: Flattenable) -> bytes:
             tags.title(title),
             # Without it a browser asks for /favicon.ico, which may be a backend's.
             tags.link(rel="icon", href="data:,"),
-            tags.style(STYLE),
+            tags.style(frame.style),
         ),
         tags.body(Tag("main")(tags.h1(title), *content)),
         lang="en",
     )
-    return b"<!DOCTYPE html>\n" + _flatten(request, document)
+    text = b"<!DOCTYPE html>\n" + _flatten(request, document)
+    if frame.script:
+        # Not through the template, which would escape what is no text.
+        text = text.removesuffix(_END) + frame.script + _END
+    return text
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Flattenable]]) -> Tag:
@@ -92,9 +130,9 @@ def chart(label: str, values: Sequence[float], bad: Sequence[float] = ()) -> Tag
     others. `label` says in words what it shows."""
     highest = max((*values, *bad), default=0)
     return Tag("svg")(
-        Tag("path")(d=_bars(values, highest)),
-        Tag("path")(d=_bars(bad, highest), class_="bad") if any(bad) else "",
-        viewBox=f"0 0 {max(len(values), len(bad), 1)} {_CHART_HEIGHT}",
+        Tag("path")(d=bars(values, highest)),
+        Tag("path")(d=bars(bad, highest), class_="bad") if any(bad) else "",
+        viewBox=f"0 0 {max(len(values), len(bad), 1)} {CHART_HEIGHT}",
         preserveAspectRatio="none",
         role="img",
         class_="chart",
@@ -109,14 +147,15 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _bars(values: Sequence[float], highest: float) -> str:
-    bars = []
+def bars(values: Sequence[float], highest: float) -> str:
+    """The path of bars side by side, each 1 wide; `highest` is `CHART_HEIGHT` high."""
+    drawn = []
     for place, value in enumerate(values):
         if value > 0:
             # What is not nothing can be seen.
-            height = max(value / highest * _CHART_HEIGHT, 1)
-            bars.append(f"M{place} {_CHART_HEIGHT}v-{height:.3g}h1v{height:.3g}z")
-    return "".join(bars)
+            height = max(value / highest * CHART_HEIGHT, 1)
+            drawn.append(f"M{place} {CHART_HEIGHT}v-{height:.3g}h1v{height:.3g}z")
+    return "".join(drawn)
 
 
 def _flatten(request: Request, document: Tag) -> bytes:
@@ -133,7 +172,4 @@ def _hash_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-_POLICY = (
-    f"default-src 'none'; style-src {_hash_source(STYLE)}; img-src data:;"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_PLAIN = Frame()

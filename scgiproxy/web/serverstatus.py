@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, tags
 
 from scgiproxy.pool.statistics import CHART, Chart, Histogram, Timeline
+from scgiproxy.web.amounts import count, duration, rate, size
 from scgiproxy.web.modstatus import BUSY, in_words, machine_readable, moment
 from scgiproxy.web.page import OwnPage, chart, facts, page, shown, table
 from scgiproxy.web.statistics import (
@@ -91,8 +92,8 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
     yield tags.h2("Connections")
     yield facts(
         [
-            *((_PHASES[phase], _count(numbers.connections_in(phase))) for phase in ConnectionPhase),
-            ("room for more", _count(numbers.room)),
+            *((_PHASES[phase], count(numbers.connections_in(phase))) for phase in ConnectionPhase),
+            ("room for more", count(numbers.room)),
         ]
     )
     mounts, left_out = _busiest(numbers.mounts, attrgetter("requests"))
@@ -132,19 +133,19 @@ def _summary(
     yield "Software", shown(numbers.software)
     yield "Started", moment(numbers.started)
     yield "Uptime", in_words(numbers.uptime)
-    yield "Requests", _count(sum(mount.requests for mount in numbers.mounts))
-    yield "Requests a second", _rate(whole.rate(_MINUTE))
-    yield "Requests in progress", _count(numbers.connections_in(*BUSY))
+    yield "Requests", count(sum(mount.requests for mount in numbers.mounts))
+    yield "Requests a second", rate(whole.rate(_MINUTE))
+    yield "Requests in progress", count(numbers.connections_in(*BUSY))
     yield (
         "p50 · p90 · p99",
-        " · ".join(_time(recent.percentile(percent)) for percent in (50, 90, 99)),
+        " · ".join(duration(recent.percentile(percent)) for percent in (50, 90, 99)),
     )
     yield "Errors in the last minute", _errors(whole.failures(_MINUTE))
-    yield "Received", _size(sum(mount.bytes_received for mount in numbers.mounts))
-    yield "Sent", _size(sum(mount.bytes_sent for mount in numbers.mounts))
+    yield "Received", size(sum(mount.bytes_received for mount in numbers.mounts))
+    yield "Sent", size(sum(mount.bytes_sent for mount in numbers.mounts))
     yield (
         "Spooled bodies",
-        f"{_count(numbers.spooled_bodies)}, {_size(numbers.spooled_bytes)}",
+        f"{count(numbers.spooled_bodies)}, {size(numbers.spooled_bytes)}",
     )
     if numbers.stopping:
         yield "Stopping", "no new connections"
@@ -156,15 +157,15 @@ def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:
     return (
         shown(mount.path) if mount.path != NO_MOUNT else tags.span("no mount", class_="soft"),
         shown(mount.server),
-        _count(mount.requests),
-        *(_count(counts.get(name, 0)) for name in ("2xx", "3xx", "4xx")),
+        count(mount.requests),
+        *(count(counts.get(name, 0)) for name in ("2xx", "3xx", "4xx")),
         _errors(counts.get("5xx", 0)),
-        _count(mount.aborted),
-        _count(mount.in_flight),
-        _rate(lately.rate(_MINUTE)),
+        count(mount.aborted),
+        count(mount.in_flight),
+        rate(lately.rate(_MINUTE)),
         *_percentiles(mount, now),
-        _size(mount.bytes_received),
-        _size(mount.bytes_sent),
+        size(mount.bytes_received),
+        size(mount.bytes_sent),
         _chart(lately),
     )
 
@@ -178,19 +179,19 @@ def _backend_row(pool: PoolNumbers, backend: BackendNumbers, now: float) -> Sequ
         backend.state_name
         if backend.state_name in USED_STATES
         else tags.span(backend.state_name, class_="bad"),
-        _count(backend.in_flight) + limit,
-        _count(backend.elected),
+        count(backend.in_flight) + limit,
+        count(backend.elected),
         _errors(sum(statistics.errors.values())),
         *_percentiles(statistics, now),
-        _size(backend.bytes_received),
-        _size(backend.bytes_sent),
+        size(backend.bytes_received),
+        size(backend.bytes_sent),
         _chart(statistics.chart(now)),
     )
 
 
 def _percentiles(timeline: Timeline, now: float) -> Iterator[str]:
     recent = timeline.recent(now)
-    return (_time(recent.percentile(percent)) for percent in (50, 90, 99))
+    return (duration(recent.percentile(percent)) for percent in (50, 90, 99))
 
 
 def _chart(lately: Chart) -> Tag:
@@ -201,8 +202,8 @@ def _chart(lately: Chart) -> Tag:
     )
 
 
-def _left_out(count: int) -> Flattenable:
-    return tags.p(f"{_count(count)} more, with fewer requests, are not shown.") if count else ""
+def _left_out(number: int) -> Flattenable:
+    return tags.p(f"{count(number)} more, with fewer requests, are not shown.") if number else ""
 
 
 def _busiest(rows: Sequence[T], requests: Callable[[T], int]) -> tuple[Sequence[T], int]:
@@ -213,31 +214,5 @@ def _busiest(rows: Sequence[T], requests: Callable[[T], int]) -> tuple[Sequence[
     return [rows[place] for place in sorted(by_requests[:MOST_ROWS])], len(rows) - MOST_ROWS
 
 
-def _count(number: int) -> str:
-    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def _rate(a_second: float) -> str:
-    return f"{a_second:.3g}" if a_second < 100 else _count(round(a_second))
-
-
 def _errors(number: int) -> Flattenable:
-    return tags.span(_count(number), class_="bad") if number else "0"
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}" if number < 1000 else f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "\N{EN DASH}"
-    if seconds < 0.01:
-        return f"{seconds * 1000:.2g} ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return tags.span(count(number), class_="bad") if number else "0"
