@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from scgiproxy.config.scopes import Place
+from scgiproxy.rules.parameters import as_bytes as as_bytes
+from scgiproxy.rules.parameters import parse_integer as parse_integer
 
 T = TypeVar("T")
 
@@ -20,28 +22,12 @@ _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def as_bytes(text: str) -> bytes:
-    """The bytes that stood in the file."""
-    return text.encode("utf-8", "surrogateescape")
-
-
 def parse_flag(word: str) -> bool:
     """``On`` or ``Off``, in any case."""
     lower = word.lower()
     if lower not in ("on", "off"):
         raise ValueError(f"expected On or Off, got {word!r}")
     return lower == "on"
-
-
-def parse_integer(word: str, least: int = 0, most: int | None = None) -> int:
-    """A decimal number without a sign (18 digits at most)."""
-    limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
-    if not (word.isascii() and word.isdigit() and len(word) <= 18):
-        raise ValueError(f"expected a number {limits}, got {word!r}")
-    value = int(word)
-    if value < least or (most is not None and value > most):
-        raise ValueError(f"expected a number {limits}, got {word}")
-    return value
 
 
 def parse_duration(word: str, unit: str = "s", *, zero: bool = False) -> float:

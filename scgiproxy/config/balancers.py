@@ -14,13 +14,10 @@ from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, par
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.workers import Parameter, field
 from scgiproxy.rules.balancer import BalancerSettings, Sticky
-
-MAX_STICKY = 63
-"""Bytes of a cookie's or a parameter's name (Apache's PROXY_BALANCER_MAX_STICKY_SIZE)."""
+from scgiproxy.rules.parameters import parse_sticky
 
 _MAX_NONCE = 36
 _STATUSES = re.compile(r"[0-9]+(?:[, \t]+[0-9]+)*")
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f;,=|]*")
 _OF_SESSIONS = {
     "sticky_separator": "stickysessionsep",
     "sticky_semicolon": "scolonpathdelim",
@@ -54,21 +51,6 @@ def _read_method(place: Place, word: str) -> Mapping[str, Any]:
     named = place.configuration.balancing_methods
     named[word] = (*named.get(word, ()), place.position)
     return {"method": word}
-
-
-def _parse_sticky(word: str) -> tuple[bytes, bytes]:
-    cookie, bar, parameter = word.partition("|")
-    if not bar:
-        parameter = cookie
-    for name in (cookie, parameter):
-        if not _NAME.fullmatch(name) or len(as_bytes(name)) > MAX_STICKY:
-            raise ValueError(
-                f"expected names of at most {MAX_STICKY} bytes without blanks, as in COOKIE or"
-                f" COOKIE|PARAMETER, got {word!r}"
-            )
-    if not (cookie or parameter):
-        raise ValueError(f"expected COOKIE or COOKIE|PARAMETER, got {word!r}")
-    return as_bytes(cookie), as_bytes(parameter)
 
 
 def _parse_separator(word: str) -> bytes:
@@ -111,7 +93,7 @@ BALANCER_PARAMETERS: Mapping[str, Parameter] = dict(
             "COOKIE[|PARAMETER]",
             "The cookie, and the parameter in the URL, in which a session names its member's route;"
             " one name is both.",
-            field("sticky_names", _parse_sticky),
+            field("sticky_names", parse_sticky),
         ),
         _row(
             "stickysessionsep",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scgiproxy.config.arguments import as_bytes, integer, parse_duration, parse_integer
+from scgiproxy.config.arguments import integer, parse_duration, parse_integer
 from scgiproxy.config.expressions import compile_expression
 from scgiproxy.config.lexer import split_name, split_words
 from scgiproxy.config.problems import suggest
@@ -21,9 +20,8 @@ from scgiproxy.rules.health import (
     HealthCheck,
     HealthCondition,
 )
+from scgiproxy.rules.parameters import parse_check_method, parse_check_uri
 
-_LONGEST_URI = 1000
-_URI = re.compile(r"(?:[!\"$&-~]|%(?!00)[0-9A-Fa-f]{2})+")
 _PREFIX = "health."
 """In front of a field of `HealthCheck`, among those of `BackendSettings`: each is a parameter of its
 own, of which a later line may change one."""
@@ -35,28 +33,11 @@ def _field(name: str, parse: Callable[[str], Any]) -> Callable[[Place, str], _Fi
     return lambda _, word: {_PREFIX + name: parse(word)}
 
 
-def _parse_method(word: str) -> CheckMethod:
-    try:
-        return CheckMethod(word.upper())
-    except ValueError:
-        known = [method.value for method in CheckMethod]
-        why = " (it is a method of AJP)" if word.upper() == "CPING" else suggest(word, known)
-        raise ValueError(f"expected one of {', '.join(known)}, got {word!r}{why}") from None
-
-
 def _parse_interval(word: str) -> float:
     interval = parse_duration(word, zero=True)
     if interval < SHORTEST_INTERVAL:
         raise ValueError(f"expected a time of 100ms or more, got {word!r}")
     return interval
-
-
-def _parse_uri(word: str) -> bytes:
-    if len(word) > _LONGEST_URI:
-        raise ValueError(f"expected at most {_LONGEST_URI} characters, got {len(word)}")
-    if not _URI.fullmatch(word):
-        raise ValueError(f"expected a path as it stands in a URL (a blank is %20), got {word!r}")
-    return as_bytes(word)
 
 
 def _read_condition_name(place: Place, word: str) -> _Fields:
@@ -84,11 +65,11 @@ def _read_template_name(place: Place, word: str) -> _Fields:
 
 
 READERS: Mapping[str, Callable[[Place, str], _Fields]] = {
-    "hcmethod": _field("method", _parse_method),
+    "hcmethod": _field("method", parse_check_method),
     "hcinterval": _field("interval", _parse_interval),
     "hcpasses": _field("passes", parse_integer),
     "hcfails": _field("fails", parse_integer),
-    "hcuri": _field("uri", _parse_uri),
+    "hcuri": _field("uri", parse_check_uri),
     "hcexpr": _read_condition_name,
     "hctemplate": _read_template_name,
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 
 from scgiproxy.config.model import Position
 from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.rules.parameters import nearest as nearest
+from scgiproxy.rules.parameters import suggest as suggest
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -60,16 +60,3 @@ class Problems:
         if problem not in self._found:
             self._found[problem] = None
             self.error_count += is_error
-
-
-def suggest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
-    """``; did you mean X?`` with the nearest of `known`, or nothing."""
-    near = nearest(word, known, likeness)
-    return f"; did you mean {near}?" if near else ""
-
-
-def nearest(word: str, known: Iterable[str], likeness: float = 0.7) -> str:
-    """The one of `known` that `word` looks like most, without regard to case, or nothing."""
-    folded = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), folded, 1, likeness)
-    return folded[near[0]] if near else ""

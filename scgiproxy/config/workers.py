@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, parse_integer
+from scgiproxy.config.arguments import parse_duration, parse_flag, parse_integer
 from scgiproxy.config.health import READERS
 from scgiproxy.config.scopes import Place
 from scgiproxy.rules.discovery import RecordKind
-from scgiproxy.rules.sticky import MAX_ROUTE
+from scgiproxy.rules.parameters import MAX_LBSET, parse_load_factor, parse_route
 
-_LOAD_FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
 _STATUS = re.compile(r"(?:[+-]?[DSIRHENC])+", re.IGNORECASE)
 _RATE = re.compile(r"([0-9]{1,3})%?")
 _FLAGS = {
@@ -59,18 +58,6 @@ def _checked(parse: Callable[[str], object]) -> Callable[[Place, str], Mapping[s
         return {}
 
     return read
-
-
-def _parse_load_factor(word: str) -> float:
-    if not _LOAD_FACTOR.fullmatch(word) or not 1 <= float(word) <= 100:
-        raise ValueError(f"expected a number from 1 to 100, got {word!r}")
-    return float(word)
-
-
-def _parse_route(word: str) -> bytes:
-    if len(as_bytes(word)) > MAX_ROUTE:
-        raise ValueError(f"expected at most {MAX_ROUTE} bytes, got {word!r}")
-    return as_bytes(word)
 
 
 def _parse_rate(word: str) -> float:
@@ -223,28 +210,28 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
             "loadfactor",
             "1..100",
             "The member's share of the requests.",
-            field("load_factor", _parse_load_factor),
+            field("load_factor", parse_load_factor),
             for_members=True,
         ),
         _worker(
             "lbset",
             "0..99",
             "Members of a set are used when none of a lower one is usable.",
-            field("lbset", lambda word: parse_integer(word, 0, 99)),
+            field("lbset", lambda word: parse_integer(word, 0, MAX_LBSET)),
             for_members=True,
         ),
         _worker(
             "route",
             "NAME",
             "What a session calls this member.",
-            field("route", _parse_route),
+            field("route", parse_route),
             for_members=True,
         ),
         _worker(
             "redirect",
             "NAME",
             "The route that takes over the sessions of this member while it is not usable.",
-            field("redirect", _parse_route),
+            field("redirect", parse_route),
             for_members=True,
         ),
         _worker(

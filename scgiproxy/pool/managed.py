@@ -1,0 +1,381 @@
+"""A balancer that is changed while it runs: what Apache's balancer-manager does to one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from scgiproxy.log.events import Logger
+from scgiproxy.message.backend_url import parse_backend_url
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.balance import MethodFactory, Surroundings
+from scgiproxy.pool.changing import (
+    assign,
+    changed_check,
+    describe_differences,
+    fields_of,
+    is_enabled,
+    level_accounts,
+    reset_accounts,
+)
+from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.methods.heartbeat import ByHeartbeat
+from scgiproxy.pool.resolve import Resolver
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import Sticky
+from scgiproxy.rules.changes import (
+    BalancerChange,
+    Flag,
+    MemberChange,
+    balancer_change,
+    balancer_fields,
+    checked_url,
+    described_balancer,
+    described_member,
+    member_change,
+    member_fields,
+)
+from scgiproxy.rules.health import HealthCondition
+from scgiproxy.rules.parameters import suggest
+from scgiproxy.rules.saved import SavedBalancer, SavedMember
+
+COUNTERS = ("elected", "errors", "bytes_sent", "bytes_received")
+"""What is counted of a member and survives a restart, beside `load`."""
+
+_RECORDED = ("w_lf", "w_ls")
+"""What an SRV record says of a member, and not the file."""
+
+_log = Logger()
+
+
+class ManagedBalancer:
+    """The balancer of `pool`, and what has been changed of it.
+
+    - `key`: of the configuration (`config.model.Config.balancers`).
+    - `methods`, `surroundings`: what ``b_lbm`` may name, and what a method is made for.
+    - `resolver`: that of the pool.
+    - `conditions`: the ProxyHCExpr that ``w_he`` may name, by name in lower case.
+    - `recorded`: whether a member's load factor and set are those of an SRV record.
+
+    Changes act at once. One that cannot be made raises ValueError and changes nothing; one that
+    changes something is logged once, with `by`: who has made it.
+
+    `on_members` is called when there are other members, or other checks of them; `on_change` after
+    every change. Both are for whom it concerns to set.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        key: str,
+        *,
+        methods: Mapping[str, MethodFactory],
+        surroundings: Surroundings,
+        resolver: Resolver,
+        conditions: Mapping[str, HealthCondition] | None = None,
+        recorded: Callable[[Backend], bool] = lambda _: False,
+    ) -> None:
+        self.pool = pool
+        self.key = key
+        self.name = pool.name.removeprefix("balancer://")
+        nonce = pool.settings.nonce
+        self.nonce = secrets.token_hex(16) if nonce is None else nonce
+        self.on_members: Callable[[], object] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None
+        self._factories = {
+            name: factory
+            for name, factory in methods.items()
+            # Without a file it would choose nobody, ever.
+            if name != ByHeartbeat.name or surroundings.heartbeat_storage is not None
+        }
+        self._surroundings = surroundings
+        self._resolver = resolver
+        self._conditions = conditions or {}
+        self._recorded = recorded
+        self._configured = described_balancer(pool.settings)
+        # Has the separator of sessions that are asked for again.
+        self._sticky = pool.settings.sticky or Sticky(b"", b"")
+        self._changed: dict[str, str] = {}
+        # By label: what is to hold for a member, also for one that name servers do not know of now.
+        self._of_members: dict[str, SavedMember] = {}
+        self._added: list[Backend] = []
+        # As written, for a change of a health check leaves out what it does not mention.
+        self._written: WeakKeyDictionary[Backend, BackendSettings] = WeakKeyDictionary()
+        self._adopt(pool.backends)
+
+    def __repr__(self) -> str:
+        return f"<ManagedBalancer {self.pool!r}>"
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """What ``b_lbm`` may name."""
+        return tuple(self._factories)
+
+    @property
+    def added(self) -> Sequence[Backend]:
+        """The members that were added while it runs, and are there still."""
+        return [member for member in self._added if member in self.pool.backends]
+
+    @property
+    def growth_left(self) -> int:
+        """How many members may be added."""
+        return max(0, self.pool.settings.growth - len(self.added))
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The form fields of the balancer as it is now."""
+        return described_balancer(self.pool.settings)
+
+    def fields_of(self, member: Backend) -> dict[str, str]:
+        """The form fields of a member as it is now."""
+        return fields_of(member)
+
+    def member(self, label: str) -> Backend:
+        """The member with this URL. Raises ValueError if there is none."""
+        for member in self.pool.backends:
+            if member.label == label:
+                return member
+        near = suggest(label, [member.label for member in self.pool.backends])
+        raise ValueError(f"{self.pool.name} has no member {label!a}{near}")
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def change_member(self, member: Backend, change: MemberChange, by: str = "") -> None:
+        """Change a member. One that is not disabled, stopped or failed by its check any more is
+        tried at once. Raises ValueError: no member any more, or no such ProxyHCExpr."""
+        if member not in self.pool.backends:
+            raise ValueError(f"{member.label} is no member of {self.pool.name} any more")
+        before, was_enabled = fields_of(member), is_enabled(member)
+        had = member.settings.health
+        self._assign(member, change)
+        after = fields_of(member)
+        if after == before:
+            return
+        pool = self.pool
+        if not was_enabled and is_enabled(member):
+            reset_accounts(pool.backends, pool.settings.method)
+            member.due()
+        if after["w_lf"] != before["w_lf"]:
+            level_accounts(pool.backends, pool.settings.method)
+        self._remember(member, change)
+        self._tell(f"{member.label} of {pool.name}", describe_differences(before, after), by)
+        pool.set_backends(pool.backends)
+        if member.settings.health != had:
+            self.on_members()
+        self.on_change()
+
+    def change(self, change: BalancerChange, by: str = "") -> None:
+        """Change the balancer. Another method starts without what was counted for the one before.
+        Raises ValueError if there is no such method."""
+        before = self.fields
+        self._apply(change)
+        after = self.fields
+        if after == before:
+            return
+        self._changed = _relative({**self._changed, **balancer_fields(change)}, self._configured)
+        self._tell(self.pool.name, describe_differences(before, after), by)
+        self.on_change()
+
+    def add(self, url: str, by: str = "") -> Backend:
+        """Add a member, which is disabled at first.
+
+        Raises ValueError: no place is left (`growth`), no URL of a backend, a member that is there
+        already, or an address that this machine cannot have.
+        """
+        member = self._add(url)
+        self._tell(self.pool.name, f"{member.label} added, disabled", by)
+        self.on_members()
+        self.on_change()
+        return member
+
+    # -- members that name servers know of -----------------------------------------------------
+
+    def prepare(self, members: Collection[Backend]) -> None:
+        """Name servers say that the pool is to have these: what was set by hand stays so, also of
+        one that comes back. To be called before `Pool.set_backends`."""
+        for member in members:
+            saved = self._of_members.get(member.label)
+            if member not in self._written:
+                self._adopt([member])
+                if saved is not None:
+                    for note in self._restore_member(member, saved):
+                        self._note(note)
+            elif saved is not None:
+                by_hand = {name: saved.changed[name] for name in _RECORDED if name in saved.changed}
+                if by_hand:
+                    self._assign(member, member_change(by_hand))
+
+    # -- what survives a restart ---------------------------------------------------------------
+
+    def saved(self) -> SavedBalancer:
+        """What is different from the configuration, and what was counted."""
+        members = {label: saved for label, saved in self._of_members.items() if saved.changed}
+        for member in self.pool.backends:
+            counters = {name: getattr(member, name) for name in COUNTERS}
+            if isinstance(member.load, int):  # a plugin's method may keep anything there
+                counters["load"] = member.load
+            changed = members[member.label].changed if member.label in members else {}
+            members[member.label] = SavedMember(self._as_written(member), changed, counters)
+        added = tuple(member.label for member in self.added)
+        return SavedBalancer(self._configured, self._changed, added, members)
+
+    def restore(self, saved: SavedBalancer, discovers: bool = False) -> None:
+        """Take up what `saved` has, as far as the configuration is still the same.
+
+        What cannot be is logged, a line each. With `discovers` name servers may yet say that there
+        is a member that is not known now.
+        """
+        if saved.changed and not _agree(saved.configured, self._configured):
+            self._note(f"{self.pool.name}: its configuration is another one now")
+        elif saved.changed:
+            try:
+                self._apply(balancer_change(saved.changed))
+                self._changed = _relative(saved.changed, self._configured)
+            except ValueError as error:
+                self._note(f"{self.pool.name}: {error}")
+        for label in saved.added:
+            if all(member.label != label for member in self.pool.backends):
+                try:
+                    self._add(label)
+                except ValueError as error:
+                    self._note(f"{label} of {self.pool.name}: {error}")
+        known = {member.label: member for member in self.pool.backends}
+        # An account is one of its method, with the members' factors.
+        same = _agree({"b_lbm": saved.configured.get("b_lbm", "")}, self._configured)
+        for label, one in saved.members.items():
+            counters = {name: n for name, n in one.counters.items() if same or name != "load"}
+            one = replace(one, counters=counters)
+            if label in known:
+                for note in self._restore_member(known[label], one):
+                    self._note(note)
+            elif discovers:
+                self._of_members[label] = one
+            elif one.changed and label not in saved.added:
+                self._note(f"{label} of {self.pool.name}: there is no such member any more")
+        self.pool.set_backends(self.pool.backends)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _adopt(self, members: Collection[Backend]) -> None:
+        for member in members:
+            self._written[member] = member.settings
+
+    def _assign(self, member: Backend, change: MemberChange) -> None:
+        """All or nothing; the pool is not told yet."""
+        saved = self._of_members.get(member.label)
+        before = {} if saved is None else saved.changed
+        wanted = member_change({**before, **member_fields(change)})
+        check = changed_check(self._written[member].health, wanted, self._conditions)
+        assign(member, change, check, self.pool.clock.seconds())
+
+    def _apply(self, change: BalancerChange) -> None:
+        settings = self.pool.settings
+        name = change.method
+        if name is not None and name != settings.method:
+            factory = self._factories.get(name)
+            if factory is None:
+                known = ", ".join(self._factories)
+                near = suggest(name, self._factories)
+                raise ValueError(f"b_lbm: expected one of {known}, got {name!a}{near}")
+            self.pool.set_method(factory(self._surroundings))
+            reset_accounts(self.pool.backends, name)
+            settings = replace(settings, method=name)
+        if change.wait is not None:
+            settings = replace(settings, wait=change.wait)
+        if change.default_attempts or change.max_attempts is not None:
+            settings = replace(settings, max_attempts=change.max_attempts)
+        if change.no_failover is not None:
+            settings = replace(settings, no_failover=change.no_failover)
+        if change.clear_sticky:
+            settings = replace(settings, sticky=None)
+        elif change.sticky_names is not None:
+            cookie, parameter = change.sticky_names
+            sticky = replace(settings.sticky or self._sticky, cookie=cookie, parameter=parameter)
+            settings = replace(settings, sticky=sticky)
+        if settings != self.pool.settings:
+            self.pool.set_settings(settings)
+
+    def _add(self, url: str) -> Backend:
+        pool = self.pool
+        found = parse_backend_url(checked_url(url))
+        if found.address is None:
+            raise ValueError(f"a balancer cannot be a member, got {url!a}")
+        for member in pool.backends:
+            at_place = (member.address, member.path) == (found.address, found.path)
+            if at_place or member.label == found.label:
+                raise ValueError(f"{found.label} is a member already, as {member.label}")
+        if not self.growth_left:
+            raise ValueError(
+                f"{pool.name} has no place for another member (growth={pool.settings.growth})"
+            )
+        self._resolver.lookup(found.address)
+        member = Backend(
+            found.label,
+            found.address,
+            found.path,
+            BackendSettings(disabled=True),
+            clock=pool.clock,
+            balancer=self.name,
+        )
+        self._added.append(member)
+        self._adopt([member])
+        pool.set_backends((*pool.backends, member))
+        return member
+
+    def _remember(self, member: Backend, change: MemberChange) -> None:
+        saved = self._of_members.get(member.label, SavedMember())
+        written = self._as_written(member)
+        changed = _relative({**saved.changed, **member_fields(change)}, written)
+        if member.settings.health is not None:
+            # What a check finds out is no setting.
+            changed.pop(Flag.CHECK_FAILED.form_field, None)
+        self._of_members[member.label] = SavedMember(written, changed)
+
+    def _restore_member(self, member: Backend, saved: SavedMember) -> list[str]:
+        """Notes of what could not be taken up. The pool is not told yet."""
+        notes = []
+        self._of_members.pop(member.label, None)
+        if saved.changed:
+            where = f"{member.label} of {self.pool.name}"
+            if _agree(saved.configured, self._as_written(member)):
+                try:
+                    change = member_change(saved.changed)
+                    self._assign(member, change)
+                    self._remember(member, change)
+                except ValueError as error:
+                    notes.append(f"{where}: {error}")
+            else:
+                notes.append(f"{where}: its configuration is another one now")
+        for name in (*COUNTERS, "load"):
+            if name in saved.counters:
+                setattr(member, name, saved.counters[name])
+        return notes
+
+    def _as_written(self, member: Backend) -> dict[str, str]:
+        fields = described_member(self._written[member])
+        if self._recorded(member):
+            for name in _RECORDED:
+                del fields[name]
+        return fields
+
+    @staticmethod
+    def _tell(what: str, told: str, by: str) -> None:
+        _log.info(
+            "{what}: {told}{by}", what=what, told=told, by=f" (by {by})" if by else "", notice=True
+        )
+
+    @staticmethod
+    def _note(note: str) -> None:
+        _log.info("what was changed before the restart is dropped: {note}", note=note, notice=True)
+
+
+def _relative(fields: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
+    """Those that say something else than the configuration."""
+    return {name: word for name, word in fields.items() if configured.get(name) != word}
+
+
+def _agree(then: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether what was known of the configuration then is still so."""
+    return all(now.get(name) == word for name, word in then.items())
