@@ -55,6 +55,7 @@ class Backend:
     `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict), `route`,
     `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
 
+    `last_fault` is what went wrong last, `last_fault_at` when; None and 0 if nothing has.
     `last_probe` is how the last probe went, None if there was none. `on_unreachable` is called with
     the member when it is in error since there was no connection to it.
 
@@ -105,6 +106,7 @@ class Backend:
         self.down_until = 0.0
         self.up_since = 0.0
         self.last_fault: BackendError | None = None
+        self.last_fault_at = 0.0
         self.last_probe: ProbeResult | None = None
         self.on_unreachable: Callable[[Backend], object] | None = None
         self.statistics = BackendStatistics()
@@ -210,6 +212,7 @@ class Backend:
         """Put it in error while an exchange is still going on (``failonstatus``)."""
         self.errors += 1
         self.last_fault = fault
+        self.last_fault_at = self._clock.seconds()
         if not self.ignore_errors:
             self._fault(fault)
 

@@ -70,6 +70,7 @@ class Subject(ABC):
         self.route = pool.routes[backend]
         self.turns = turns
         self._probe: Probe | None = None
+        self._probe_began = 0.0
 
     @abstractmethod
     def begin(self) -> None:
@@ -100,6 +101,7 @@ class Subject(ABC):
         if probe is None:
             self.turns.leave(self)
         else:
+            self._probe_began = self.now()
             probe.start()
 
     @abstractmethod
@@ -109,7 +111,8 @@ class Subject(ABC):
     def done(self, passed: bool | None, told: str) -> None:
         """How the probe went."""
         self._probe = None
-        self.backend.last_probe = ProbeResult(self.now(), passed, told)
+        now = self.now()
+        self.backend.last_probe = ProbeResult(now, passed, told, now - self._probe_began)
         try:
             self.judge(passed, told)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from scgiproxy.rules.expression import Expression, Vocabulary
@@ -125,6 +125,8 @@ class ProbeResult:
     """Seconds on the reactor's clock."""
     passed: bool | None
     told: str
+    seconds: float = field(default=0.0, compare=False)
+    """How long it took."""
 
 
 def _as_text(octets: bytes) -> str:

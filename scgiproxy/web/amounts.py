@@ -37,9 +37,8 @@ def duration(seconds: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """How long ago, or how long from now, in the largest unit: ``12 s``, ``5 min``, ``3 days``."""
-    seconds = max(seconds, 0.0)
-    for unit, length in (("s", 120), ("min", 120 * 60), ("h", 48 * 3600)):
-        if seconds < length:
-            return f"{seconds / (length / (48 if unit == 'h' else 120)):.0f} {unit}"
+    """A length of time in one unit: ``12 s``, ``5 min``, ``3 h``, ``2 days``."""
+    for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 120 * length:
+            return f"{max(seconds, 0) / length:.0f} {unit}"
     return f"{seconds / 86400:.0f} days"

@@ -61,7 +61,7 @@ class Frame:
     def __init__(self, style: str = "", script: str = "") -> None:
         self.style = STYLE + style
         self.script = f"<script>{script}</script>\n".encode() if script else b""
-        alive = ("form-action 'none'",)
+        alive: tuple[str, ...] = ("form-action 'none'",)
         if script:
             alive = (
                 *(f"script-src {_hash_source(script)}", "connect-src 'self'"),
@@ -77,9 +77,7 @@ class Frame:
         self.referrer_policy = "same-origin" if script else "no-referrer"
 
 
-def page(
-    request: Request, title: str, *content: Flattenable, frame: Frame | None = None
-) -> bytes:
+def page(request: Request, title: str, *content: Flattenable, frame: Frame | None = None) -> bytes:
     """A whole page: set the headers of `request`, and return the bytes.
 
     `content` goes into ``<main>``, after the title. It must not hold a Deferred that waits.
