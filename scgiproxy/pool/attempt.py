@@ -406,13 +406,8 @@ class Dispatch:
     def _record(self) -> None:
         """An exchange with `backend` has ended."""
         assert self.backend is not None  # while it is connected
-        now = self._pool.clock.seconds()
-        connected, answered = self._connected_at, self._answered_at
         self.backend.statistics.record(
-            now,
-            connected - self._begun_at,
-            None if answered is None else answered - connected,
-            now - connected,
+            self._pool.clock.seconds(), self._begun_at, self._connected_at, self._answered_at
         )
 
     def _end(self, fault: Exception | None, sent: int, received: int) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf, sqrt
+from operator import sub
+from typing import Any
 
 _STEPS = 4
 _SHORTEST = 0.0005
@@ -138,7 +140,7 @@ class Timeline:
     """Durations of requests: of all there were, of the last minute, and second by second.
 
     The base of statistics: a subclass has a method that records, which begins with `_turn` unless
-    the second at hand goes on, and adds to `_durations` and `_errors`.
+    the second at hand goes on, and adds to `_durations` (or does so in its `_settle`) and `_errors`.
     """
 
     __slots__ = (
@@ -258,28 +260,25 @@ class BackendStatistics(Timeline):
     - `errors`: how often, by the `log_key` of the error.
     """
 
-    __slots__ = ("_connect", "_connects", "_first_byte", "_first_bytes", "errors")
+    __slots__ = ("_connect", "_exchanges", "_first_byte", "errors")
 
     def __init__(self) -> None:
         super().__init__()
-        self._connects: list[float] = []
-        self._first_bytes: list[float] = []
+        # Four for each: what `record` was told.
+        self._exchanges: list[Any] = []
         self._connect = Histogram()
         self._first_byte = Histogram()
         self.errors: dict[str, int] = {}
 
-    def record(self, now: float, connect: float, first_byte: float | None, total: float) -> None:
+    def record(self, now: float, begun: float, connected: float, answered: float | None) -> None:
         """An exchange has ended, well or not.
 
-        It took `connect` seconds to be connected; then, from the connection on, `first_byte` until
-        the response head was there (None: it never was) and `total` until the end.
+        It was begun, connected, and answered with a response head (None: it never was) at these
+        times.
         """
         if not self._begins <= now < self._ends:
             self._turn(now)
-        self._connects.append(connect)
-        if first_byte is not None:
-            self._first_bytes.append(first_byte)
-        self._durations.append(total)
+        self._exchanges += (now, begun, connected, answered)
 
     def record_error(self, now: float, key: str) -> None:
         """The backend did something wrong: `key` is the `log_key` of the error."""
@@ -301,13 +300,15 @@ class BackendStatistics(Timeline):
         return self._first_byte
 
     def _settle(self) -> None:
+        exchanges = self._exchanges
+        if exchanges:
+            connected = exchanges[2::4]
+            self._durations += map(sub, exchanges[0::4], connected)
+            self._connect.record_all(list(map(sub, connected, exchanges[1::4])))
+            answers = zip(exchanges[3::4], connected, strict=True)
+            self._first_byte.record_all([end - start for end, start in answers if end is not None])
+            exchanges.clear()
         super()._settle()
-        if self._connects:
-            self._connect.record_all(self._connects)
-            self._connects.clear()
-        if self._first_bytes:
-            self._first_byte.record_all(self._first_bytes)
-            self._first_bytes.clear()
 
 
 class PoolStatistics:

@@ -26,7 +26,7 @@ from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
-from scgiproxy.web.statistics import MountStatistics, give_to
+from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.web.stock import serve_stock_request
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
@@ -112,7 +112,8 @@ class ProxyPassResource(Resource):
 
     def serve(self, request: GatewayRequest) -> None:
         """Answer `request`. Raises ScgiProxyError if it cannot even be started."""
-        give_to(request, self.statistics)
+        statistics = request.statistics = self.statistics
+        statistics.in_flight += 1
         Exchange(request, self).start()
 
     def block(self, request: GatewayRequest, member_path: bytes = b"") -> bytes:

@@ -41,7 +41,7 @@ from scgiproxy.rules.headers import FRAMING_FIELDS, apply_edits
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.web.pull import PullToPush
-from scgiproxy.web.statistics import MountStatistics, give_to
+from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.wire.body import LiveUpload, RequestBody, SpoolingConsumer
 
 if TYPE_CHECKING:
@@ -213,7 +213,9 @@ class GatewayRequest(LazyRequest):
     def start_again(self, environment: dict[bytes, bytes]) -> None:
         """Forget what the pass so far has found out: an internal redirect follows."""
         self.environment = environment
-        give_to(self, None)
+        if self.statistics is not None:
+            self.statistics.in_flight -= 1
+            self.statistics = None
         self.mapped = None
         self.settings = None
         self.user = None

@@ -122,15 +122,6 @@ class MountStatistics(Timeline):
         return found
 
 
-def give_to(request: GatewayRequest, statistics: MountStatistics | None) -> None:
-    """The mount of `statistics` is to answer `request`; None: it goes elsewhere."""
-    if request.statistics is not None:
-        request.statistics.in_flight -= 1
-    request.statistics = statistics
-    if statistics is not None:
-        statistics.in_flight += 1
-
-
 def count_answer(request: GatewayRequest, now: float) -> None:
     """The answer to `request` has ended, well or not: record it where it was answered."""
     statistics = request.statistics

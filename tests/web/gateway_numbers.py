@@ -63,7 +63,7 @@ def numbers(**fields: Any) -> GatewayNumbers:
 def everything(text: str = "app") -> GatewayNumbers:
     """Something of everything; `text` wherever a configuration has a say."""
     first = Backend(f"scgi://{text}:4000", elected=12, in_flight=2, limit=8, bytes_sent=4096)
-    first.statistics.record(NOW - 5, 0.001, 0.05, 0.1)
+    first.statistics.record(NOW - 5, NOW - 8, NOW - 7, NOW - 6.75)
     second = Backend(f"scgi://{text}:4001", "down", "Init Err ", bytes_received=5000)
     second.statistics.record_error(NOW - 5, "backend.connect")
     pool = Pool(f"balancer://{text}", [first, second], queued=3)

@@ -93,16 +93,16 @@ def test_a_backend() -> None:
     assert told("backend_requests_total") == {first: 12, second: 0}
     assert told("backend_sent_bytes_total") == {first: 4096, second: 0}
     assert told("backend_received_bytes_total") == {first: 0, second: 5000}
-    assert told("backend_connect_duration_seconds_sum") == {first: 0.001, second: 0}
-    assert told("backend_first_byte_duration_seconds_sum") == {first: 0.05, second: 0}
-    assert told("backend_response_duration_seconds_sum") == {first: 0.1, second: 0}
+    assert told("backend_connect_duration_seconds_sum") == {first: 1, second: 0}
+    assert told("backend_first_byte_duration_seconds_sum") == {first: 0.25, second: 0}
+    assert told("backend_response_duration_seconds_sum") == {first: 2, second: 0}
 
 
 def test_what_has_the_same_labels_is_added_up() -> None:
     """Two series of the same labels are an error to Prometheus."""
     backends = [Backend("scgi://a:1", elected=3), Backend("scgi://a:1", "disabled", elected=4)]
     for backend in backends:
-        backend.statistics.record(STARTED, 0.1, 0.1, 0.1)
+        backend.statistics.record(STARTED, STARTED - 3, STARTED - 2, STARTED - 1)
         backend.statistics.record_error(STARTED, "backend.connect")
     made = numbers(
         mounts=[mount("", "/a/", 2), mount("", "/a/", 3)],
