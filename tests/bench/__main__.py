@@ -12,16 +12,13 @@ import argparse
 import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from tests.bench import programs
+from tests.bench.programs import free_port, running, wrk
 
 HERE = Path(__file__).parent
 MODULES = "mpm_event authz_core proxy proxy_scgi"
@@ -46,36 +43,6 @@ ProxyPass / scgi://127.0.0.1:{origin}/
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[int]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        wait_for(port)
-        yield process.pid
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 def tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(found for child in children for found in tree(int(child)))]
@@ -92,10 +59,7 @@ def cpu_seconds(pid: int) -> float:
 
 def load(port: int, seconds: int) -> tuple[int, float, str]:
     """Requests done, requests a second, and the rest of what wrk says."""
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}", f"http://127.0.0.1:{port}/x"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in text:
-        raise SystemExit(text)
+    text = wrk(port, seconds, "-c32")
     done = re.search(r"(\d+) requests in", text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     assert done is not None
@@ -134,14 +98,9 @@ def main() -> None:
         values = {"folder": folder, "origin": origin, "modules": modules}
         (folder / "httpd.conf").write_text(APACHE.format(port=apache, **values))
         (folder / "gateway.conf").write_text(GATEWAY.format(port=gateway, **values))
-        twistd = Path(sys.executable).with_name("twistd")
         commands = {
             "apache": (["/usr/sbin/apache2", "-f", f"{folder}/httpd.conf", "-DFOREGROUND"], apache),
-            "gateway": (
-                f"{twistd} -n --pidfile= --logfile={folder}/twistd.log"
-                f" scgiproxy --config {folder}/gateway.conf".split(),
-                gateway,
-            ),
+            "gateway": (programs.gateway(folder / "gateway.conf"), gateway),
         }
         costs: dict[str, list[float]] = {name: [] for name in commands}
         with running([str(folder / "origin"), str(origin), "1024"], origin):

@@ -1,45 +1,65 @@
-"""Load: GET requests on some connections until told to stop, and which of them failed."""
+"""Load: GET requests on some connections until told to stop, and what became of each of them."""
 
 from __future__ import annotations
 
-import http.client
-import re
-import shutil
-import signal
-import subprocess
+import asyncio
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
-_LONGEST = 120
+_LONGEST = 120.0
 """Seconds after which the load ends whatever happens."""
+_PATIENCE = 20.0
+"""Seconds for one answer."""
+_LINE = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """What became of the requests; `failures` is empty if all have been answered with 200."""
+    """What became of the requests.
 
-    answered: int
-    failures: str
+    - `answered`: 200 with a whole body that is right.
+    - `cut_off`: 200, and the body broke off in a way that the client notices.
+    - `seconds`: how long each of those took that were answered, from the request to its last byte.
+    - `failures`: everything else, by what it was: another status, no answer at all, a body that
+      looks whole and is not right.
+    """
+
+    answered: int = 0
+    cut_off: int = 0
+    seconds: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+class _CutOffError(Exception):
+    """The answer had begun."""
 
 
 class Load:
-    """Load on ``http://127.0.0.1:PORT/``, by ``wrk`` if that is installed.
+    """Load on ``http://127.0.0.1:PORT/PATH``, one request after the other on each connection.
 
-    Leaving the context stops it; `stop` does, and tells.
+    A connection that the server closes after an answer is made anew. `is_right` looks at a whole
+    body. Leaving the context stops it; `stop` does, and tells. A request under way is brought to
+    its end then, and counts.
     """
 
-    def __init__(self, port: int, connections: int) -> None:
-        self._load: _Wrk | _Threads
-        wrk = shutil.which("wrk")
-        self._load = _Threads(port, connections) if wrk is None else _Wrk(wrk, port, connections)
-
-    def stop(self) -> Report:
-        return self._load.stop()
+    def __init__(
+        self, port: int, connections: int, is_right: Callable[[bytes], bool], path: str = "/"
+    ) -> None:
+        self._port = port
+        self._connections = connections
+        self._is_right = is_right
+        self._request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        self._report = Report()
+        self._stopping = False
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def __enter__(self) -> Self:
-        self._load.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -48,67 +68,56 @@ class Load:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._load.stop()
-
-
-class _Wrk:
-    def __init__(self, program: str, port: int, connections: int) -> None:
-        self._command = [program, "-t1", f"-c{connections}", f"-d{_LONGEST}", "--timeout", "20"]
-        self._command.append(f"http://127.0.0.1:{port}/")
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self.stop()
 
     def stop(self) -> Report:
-        process, self._process = self._process, None
-        if process is None:
-            return Report(0, "")
-        process.send_signal(signal.SIGINT)
-        try:
-            said, _ = process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            said, _ = process.communicate()
-        done = re.search(r"(\d+) requests in", said)
-        failures = re.findall(r"^ *((?:Non-2xx|Socket errors).*)$", said, re.MULTILINE)
-        return Report(int(done[1]) if done else 0, "; ".join(failures) if done else said)
+        self._stopping = True
+        self._thread.join(_PATIENCE + 1)
+        if self._thread.is_alive():
+            self._report.failures["still under way"] += 1
+        return self._report
 
+    async def _run(self) -> None:
+        asking = [asyncio.create_task(self._ask_again()) for _ in range(self._connections)]
+        _, late = await asyncio.wait(asking, timeout=_LONGEST)
+        for task in late:
+            task.cancel()
 
-class _Threads:
-    def __init__(self, port: int, connections: int) -> None:
-        self._port = port
-        self._stopping = threading.Event()
-        self._answered = [0] * connections
-        self._failures: list[str] = []
-        self._threads = [
-            threading.Thread(target=self._ask, args=(number,), daemon=True)
-            for number in range(connections)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> Report:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(_LONGEST)
-        return Report(sum(self._answered), "; ".join(self._failures[:20]))
-
-    def _ask(self, number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
-        while not self._stopping.is_set():
+    async def _ask_again(self) -> None:
+        while not self._stopping:
+            writer: asyncio.StreamWriter | None = None
             try:
-                connection.request("GET", "/")
-                response = connection.getresponse()
-                response.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._failures.append(repr(error))
-                connection.close()
-                continue
-            if response.status == 200:
-                self._answered[number] += 1
-            else:
-                self._failures.append(str(response.status))
-        connection.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=_LINE)
+                stays = True
+                while stays and not self._stopping:
+                    async with asyncio.timeout(_PATIENCE):
+                        stays = await self._ask(reader, writer)
+            except _CutOffError:
+                self._report.cut_off += 1
+            except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+                self._report.failures[repr(error)] += 1
+            finally:
+                if writer is not None:
+                    writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection stays open."""
+        begun = monotonic()
+        writer.write(self._request)
+        first, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
+        fields = {
+            name.lower(): value.strip() for name, _, value in (b.partition(b":") for b in lines)
+        }
+        size = int(fields.get(b"content-length", b"none was told"))
+        try:
+            body = await reader.readexactly(size)
+        except (ConnectionError, EOFError) as error:
+            raise _CutOffError from error
+        if not first.startswith(b"HTTP/1.1 200 "):
+            self._report.failures[first.decode("latin-1")] += 1
+        elif self._is_right(body):
+            self._report.answered += 1
+            self._report.seconds.append(monotonic() - begun)
+        else:
+            self._report.failures[f"body {body[:40]!r}"] += 1
+        return fields.get(b"connection") != b"close"

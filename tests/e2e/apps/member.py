@@ -4,7 +4,7 @@
 
 It listens on ``HOST:PORT`` or a path, and answers each SCGI request that has come whole with its
 own process id, after SECONDS. The answer leaves in one piece, so that whoever kills it cuts off
-requests, and never answers.
+requests, and never answers. But that to ``/stream`` comes in pieces, with its head at once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ BODY = b"%d\n" % os.getpid()
 ANSWER = (
     b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 )
+STREAM_HEAD = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n"
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         length = int((await reader.readuntil(b":"))[:-1])
-        await reader.readexactly(length + 1)
-        await asyncio.sleep(seconds)
-        writer.write(ANSWER)
+        block = await reader.readexactly(length + 1)
+        if b"\0REQUEST_URI\0/stream\0" in block:
+            writer.write(STREAM_HEAD)
+            for digit in b"0123456789":
+                writer.write(bytes([digit]))
+                await asyncio.sleep(4 * seconds)
+        else:
+            await asyncio.sleep(seconds)
+            writer.write(ANSWER)
     writer.close()
 
 
