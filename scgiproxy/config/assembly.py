@@ -197,7 +197,12 @@ class _Host:
             _combined(layers), lambda message: self._draft.problems.warn(own.position, message)
         )
         kind = fields.pop("discover", None)
-        return BackendSettings(**fields), kind
+        settings = BackendSettings(**fields)
+        most = settings.max_connections
+        if most is not None and settings.preconnect > most:
+            message = f"preconnect={settings.preconnect}: no more than max={most} are kept ready"
+            self._draft.problems.warn(own.position, message)
+        return settings, kind
 
     # Balancers
 

@@ -245,9 +245,9 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
         _worker(
             "preconnect",
             "NUMBER",
-            "Connections that are kept ready.",
+            "Connections that are made before there is a request for them, and kept ready. Not for"
+            " applications that serve one connection at a time: an unused one blocks them.",
             field("preconnect", lambda word: parse_integer(word, 0, 1000)),
-            for_members=True,
         ),
         _worker(
             "ejectrate",

@@ -7,6 +7,7 @@ handful of calls: `begin`, ``Dialer.dial``, `buildProtocol`, ``call.connected``.
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +26,10 @@ from scgiproxy.errors import (
 )
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.log.events import Logger
-from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.resolve import Addresses
+from scgiproxy.pool.route import Route
 from scgiproxy.pool.selection import Blocked
-from scgiproxy.rules.facts import Facts
+from scgiproxy.rules.facts import IDEMPOTENT, Facts
 from scgiproxy.rules.sticky import Session
 from scgiproxy.wire.dial import Dialling
 from scgiproxy.wire.transport import SocketAddress
@@ -61,33 +61,6 @@ _NOT_BLOCKED: Final = Blocked.NONE
 _NO_VERDICT: Final = ClientGone("how it would have ended is not known")
 
 
-class Route:
-    """What the attempts to reach one backend need, worked out beforehand."""
-
-    __slots__ = ("addresses", "backend", "environment", "keepalive", "on_unix", "timeout")
-
-    def __init__(
-        self, backend: Backend, addresses: Addresses, timeout: float, *, balancer: str | None
-    ) -> None:
-        settings = backend.settings
-        self.backend = backend
-        self.addresses = addresses
-        self.timeout = timeout
-        # Apache's order: connectiontimeout, timeout, the server's.
-        for own in (settings.timeout, settings.connect_timeout):
-            if own is not None:
-                self.timeout = own
-        self.keepalive = settings.keepalive
-        self.on_unix = isinstance(backend.address, UnixAddress)
-        self.environment: dict[bytes, bytes] = {}
-        if balancer is not None:
-            label = backend.label.rpartition("|")[2]
-            self.environment = {
-                b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
-                b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
-            }
-
-
 @implementer(IDeadline)
 class Dispatch:
     """What `Pool.dispatch` returns; also the factory of the attempts to connect.
@@ -96,7 +69,8 @@ class Dispatch:
     there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
     `tried` are the members that have been given up, `busy` those of them whose listen queue was
     full, `reasons` why, and `repeats` how often `retry` was granted; `over_budget` is why it was
-    not. `kind` and `number` say for whom it waits in the queue, and since when.
+    not. `kind` and `number` say for whom it waits in the queue, and since when. `kept` says that its
+    connection had been kept ready.
     """
 
     __slots__ = (
@@ -118,6 +92,7 @@ class Dispatch:
         "busy",
         "deadline",
         "gives_up",
+        "kept",
         "kind",
         "number",
         "over_budget",
@@ -156,6 +131,7 @@ class Dispatch:
         self.deadline = inf
         self.gives_up = inf
         self.stage = _CHOOSING
+        self.kept = False
         self.repeats = 0
         self.over_budget = False
         self.busy: tuple[Backend, ...] = ()
@@ -238,16 +214,24 @@ class Dispatch:
         no member or no attempt is left, or the budget for repeated requests is spent; then there
         is still `release` to be called. Otherwise `call.connected` or `call.dispatch_failed` is
         called once more, maybe before this returns.
+
+        A connection that had been kept ready is replaced by a new one to the same member, whatever
+        is left: that the member had closed it is no fault, and says nothing.
         """
-        backend = self.backend
-        pool = self._pool
-        if self.stage is not _CONNECTED or backend is None or not pool.may_repeat(self, fault):
+        backend, route = self.backend, self._route
+        if self.stage is not _CONNECTED or backend is None or route is None:
             return False
+        stale = self.kept
+        if not stale and not self._pool.may_repeat(self, fault):
+            return False
+        backend.bytes_sent += sent
+        backend.bytes_received += received
+        if stale:
+            self._connect(route)
+            return True
         self.repeats += 1
         # Unlike those of a failed connection these do not say whose they are.
         self.reasons += (type(fault)(f"{backend.label}: {fault}"),)
-        backend.bytes_sent += sent
-        backend.bytes_received += received
         self._record()
         self._attempt_failed(fault)
         return True
@@ -255,20 +239,7 @@ class Dispatch:
     def environment(self) -> dict[bytes, bytes]:
         """The variables of a balancer, ``BALANCER_*``; empty for a backend that stands alone."""
         route = self._route
-        if route is None or not route.backend.member:
-            return {}
-        variables = route.environment.copy()
-        backend = route.backend
-        variables[b"BALANCER_WORKER_ROUTE"] = backend.route
-        session = self.session
-        if session is not None:
-            variables[b"BALANCER_SESSION_STICKY"] = session.name
-            variables[b"BALANCER_SESSION_ROUTE"] = session.route
-        if self._pool.settings.sticky is not None and (
-            session is None or not session.route or session.route != backend.route
-        ):
-            variables[b"BALANCER_ROUTE_CHANGED"] = b"1"
-        return variables
+        return {} if route is None else route.variables(self._pool.settings.sticky, self.session)
 
     # -- for the pool --------------------------------------------------------------------------
 
@@ -314,7 +285,30 @@ class Dispatch:
     # -- attempts ------------------------------------------------------------------------------
 
     def _dial(self, route: Route) -> None:
+        if route.ready is None:
+            self._connect(route)
+        else:
+            self.stage = _DIALLING
+            self._pool.dialer.put_off(partial(self._take_ready, route))
+
+    def _take_ready(self, route: Route) -> None:
+        """Use a connection that is there, or else make one."""
+        if self.stage is not _DIALLING:
+            return
+        request = self._call.request
+        kept = None
+        if route.ready is not None:
+            repeatable = request is not None and request.method in IDEMPOTENT
+            kept = route.ready.take(self._addresses[self._index], repeatable)
+        if kept is None:
+            self._connect(route)
+        else:
+            self.kept = True
+            kept.hand_over(self)
+
+    def _connect(self, route: Route) -> None:
         self.stage = _DIALLING
+        self.kept = False
         dialling = self._pool.dialer.dial(
             self._addresses[self._index],
             self,

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from scgiproxy.errors import BackendError, QueueTimeout, Unavailable
 from scgiproxy.interfaces import IBalancingMethod, ICall, IResponseTimes
-from scgiproxy.pool.attempt import Dispatch, Route, Stage
+from scgiproxy.pool.attempt import Dispatch, Stage
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.budget import RetryBudget
 from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.resolve import Resolver
+from scgiproxy.pool.route import Route
 from scgiproxy.pool.selection import Blocked, Selection
 from scgiproxy.pool.statistics import PoolStatistics
 from scgiproxy.rules.balancer import BalancerSettings

@@ -14,8 +14,8 @@ from scgiproxy.errors import BackendError, ConnectFailed, GatewayError
 from scgiproxy.interfaces import IDeadline, IResponseReceiver
 from scgiproxy.message.backend_url import TcpAddress, split_authority
 from scgiproxy.message.environ import StaticEnviron, request_block
-from scgiproxy.pool.attempt import Route
 from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.route import Route
 from scgiproxy.rules.health import KEPT_BODY, CheckAnswer, HealthCheck
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest

@@ -51,7 +51,7 @@ class BackendSettings:
     slow_start: float = 0.0
     """`slowstart`: over how many seconds the load factor of a member that is up again grows."""
     preconnect: int = 0
-    """Connections that are kept ready."""
+    """Connections that are made before there is a request for them."""
     eject_rate: float | None = None
     """`ejectrate`: the share of faulty exchanges (0 to 1) that puts a member in error."""
     health: HealthCheck | None = None

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Final, Protocol
+
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""Methods of requests that do no harm when they are done twice (RFC 9110 section 9.2.2), and may be
+repeated. (Upper case: methods are case-sensitive.)"""
 
 
 class Facts(Protocol):

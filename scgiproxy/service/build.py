@@ -21,6 +21,7 @@ from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.health import HealthChecks
+from scgiproxy.pool.readiness import Readiness
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
@@ -87,7 +88,8 @@ class GatewayParts:
             at_once=config.probes_at_once,
             server_software=self.server_software,
         )
-        self.balancing.members_changed = self.checks.update
+        self.readiness = Readiness(self.pools, dialer=self.dialer)
+        self.balancing.members_changed = self._members_changed
         self.sites: list[GatewaySite] = []
         self.spool_use = SpoolUse()
         self.started = reactor.seconds()
@@ -104,6 +106,10 @@ class GatewayParts:
             raise ConfigError(list(dict.fromkeys(self._problems)))
         servers = [host.server for host in config.virtual_hosts]
         self.error_logs = ErrorLogs(config.main.server, servers)
+
+    def _members_changed(self) -> None:
+        self.checks.update()
+        self.readiness.update()
 
     def make_site(self, secure: bool) -> GatewaySite:
         """The factory of one listener."""

@@ -76,6 +76,7 @@ class GatewayService(MultiService):
         for discovery in self.parts.balancing.discoveries:
             discovery.start()
         self.parts.checks.start()
+        self.parts.readiness.start()
 
     def _start(self, start: Any) -> None:
         try:
@@ -94,6 +95,7 @@ class GatewayService(MultiService):
 
     async def _stop(self, listeners_stopped: Deferred[Any]) -> None:
         await listeners_stopped
+        self.parts.readiness.stop()
         for channel in self._channels():
             channel.shut_down()
         if not await self._channels_closed(DRAIN):

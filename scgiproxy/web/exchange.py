@@ -9,8 +9,9 @@ again (internal redirect). It ends in exactly one way, and then holds neither ba
 - it failed: an error page before the first byte to the client, an abort after it;
 - the client left.
 
-A member of a balancer that goes without a byte of an answer need not be the end: see
-`web.repetition`. The request and what of its body is held then go to the next member.
+A member of a balancer that goes without a byte of an answer need not be the end, nor need a
+connection that had been kept ready and was closed: see `web.repetition`. The request and what of its
+body is held then go to the next member, or once more to the same.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ from scgiproxy.message.conditions import (
     parse_http_date,
 )
 from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
+from scgiproxy.rules.facts import IDEMPOTENT
 from scgiproxy.rules.rewriting import LOCATION_FIELDS, rewrite_cookie, rewrite_location
 from scgiproxy.rules.settings import Settings
 from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.web.redirect import redirect_internally
 from scgiproxy.web.refusal import answer_status
-from scgiproxy.web.repetition import IDEMPOTENT, may_be_repeated, tell_repeated
+from scgiproxy.web.repetition import may_be_repeated, tell_repeated
 from scgiproxy.web.sendfile import answer_with_file
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.replay import repeatable
@@ -102,7 +104,6 @@ class Exchange:
         self._body: RequestBody | None = None
         self._block = b""
         self._backend = resource.pool.name
-        self._repeated = False
         self.upload = _NONE
         self.download = _WAITING
 
@@ -169,12 +170,13 @@ class Exchange:
         self._backend = backend.label
         if body is not None:
             self.upload = _SENDING
+            kept = self.dispatch.kept
+            if kept or backend.member:
+                body = self._body = repeatable(body, kept or request.method in IDEMPOTENT)
         if backend.member:
             # For the backend, and for Header and RequestHeader.
             request.environment.update(self.dispatch.environment())
             block = self._block = resource.block(request, backend.path)
-            if body is not None:
-                body = self._body = repeatable(body, request.method in IDEMPOTENT)
         self._client = ScgiClientProtocol(
             # By position: on CPython 3.11 keywords cost more than the rest of the call.
             ScgiRequest(block, body, request.method == b"HEAD", backend.settings.half_close),
@@ -197,7 +199,7 @@ class Exchange:
         dispatch.answered(head.status)
         if self._body is not None:
             self._body.settle()
-        if self._repeated:
+        if dispatch.repeats:
             tell_repeated(self.request, self._backend, dispatch.reasons)
         names = head.names
         settings = self._settings
@@ -312,7 +314,6 @@ class Exchange:
         for name in variables:
             request.environment.pop(name, None)
         self._client = None
-        self._repeated = True
         if dispatch.retry(error, sent=client.sent, received=client.received):
             return True
         self._client = client

@@ -1,4 +1,5 @@
-"""Which requests are sent to another member of their balancer, when one has gone with them.
+"""Which requests are sent once more, when a backend has gone with them: to another member of their
+balancer, or, if that was on a connection that had been kept ready, to the same backend.
 
 That is for the sender to know: a backend that closes without a word may have done what it was told
 (RFC 9110 section 9.2.2). Only what does no harm when it is done twice goes out again, and only
@@ -8,18 +9,16 @@ whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from scgiproxy.errors import BackendError, SendFailed, TruncatedResponse
 from scgiproxy.log.events import Logger
+from scgiproxy.rules.facts import IDEMPOTENT
 
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
     from scgiproxy.wire.body import RequestBody
     from scgiproxy.wire.client import ScgiClientProtocol
-
-IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-"""Methods of requests that may be repeated. (Upper case: methods are case-sensitive.)"""
 
 _log = Logger()
 

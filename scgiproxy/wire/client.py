@@ -263,6 +263,8 @@ class ScgiClientProtocol(Protocol):
                 raise TruncatedResponse("the backend reset the connection")
             events = self._parser.eof()
         except BackendError as error:
+            if self._send_failed and getattr(self.transport, "unread", False):
+                self.sent = 0
             self._fail(error)
             return
         self._tell(events)

@@ -8,6 +8,7 @@ descriptors the `Dialer` does it with a socket alone; on others it asks the reac
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from errno import EAGAIN, EALREADY, ECONNABORTED, EINPROGRESS, EISCONN
 from math import inf
 from typing import Any, Protocol, TypeAlias
@@ -103,6 +104,14 @@ class Dialer:
         else:
             attempt.begin()
         return attempt
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Call `work`, which will send something, when the time for that has come: now, or at the
+        end of the turn (see `wire.descriptors`)."""
+        if self.descriptors is None or not self.descriptors.in_turn:
+            work()
+        else:
+            self.descriptors.put_off(work)
 
 
 def _socket_address(address: SocketAddress) -> tuple[int, _Target]:

@@ -59,7 +59,8 @@ class BackendConnection(Connection):
     """The transport on a connected, non-blocking socket `skt`, watched by `reactor` (see
     `wire.descriptors.Descriptors`).
 
-    On TCP a second write sets TCP_NODELAY; a single one waits for nothing anyway.
+    On TCP a second write sets TCP_NODELAY; a single one waits for nothing anyway. `unread` says that
+    the peer has certainly read nothing, since the first write has failed.
     """
 
     reactor: Any
@@ -69,6 +70,7 @@ class BackendConnection(Connection):
     _paused = False
     _undelayed = False
     _write_broken = False
+    unread = False
 
     def __init__(
         self, skt: socket.SocketType, protocol: IProtocol, reactor: Any, peer: SocketAddress
@@ -119,6 +121,7 @@ class BackendConnection(Connection):
             # A pull producer is asked for more when the buffer runs empty, so it needs the buffer.
             pulled = self.producer is not None and not self.streamingProducer
             if pulled or self._tempDataLen or self.dataBuffer:
+                self._written = True
                 FileDescriptor.write(self, data)
                 return
         if not self._written:
@@ -130,6 +133,8 @@ class BackendConnection(Connection):
         except BlockingIOError:
             sent = 0
         except OSError:
+            # Any write but the first one undelays it.
+            self.unread = not self._undelayed
             self._break_write()
             return
         if sent < len(data):

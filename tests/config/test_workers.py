@@ -47,7 +47,7 @@ INERT_VALUES = {
     "ping": ("5", "x"),
 }
 FOR_MEMBERS = (
-    *("retry", "loadfactor", "lbset", "route", "redirect", "slowstart", "preconnect", "ejectrate"),
+    *("retry", "loadfactor", "lbset", "route", "redirect", "slowstart", "ejectrate"),
     "discover",
 )
 
@@ -56,6 +56,16 @@ def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
     text = f"ProxyPass /b balancer://b\nBalancerMember balancer://b scgi://localhost {parameters}"
     config = load(text)
     return config.balancers["b"].members[0].settings, [note.message for note in config.notes]
+
+
+@pytest.mark.parametrize(("count", "told"), [(5, False), (6, True)])
+def test_preconnect_beyond_max(count: int, told: bool) -> None:
+    """Wherever each of the two is written."""
+    note = f"preconnect={count}: no more than max=5 are kept ready"
+    assert _member(f"max=5 preconnect={count}")[1] == [note] * told
+    limit = "<Proxy scgi://localhost>\nProxySet max=5\n</Proxy>\n"
+    notes = notes_of(f"{limit}ProxyPass /a scgi://localhost preconnect={count}")
+    assert notes == [f"f:4: {note}"] * told
 
 
 def test_every_parameter_is_tested() -> None:

@@ -150,10 +150,22 @@ def test_nonce(configured: Configured, word: str, nonce: str | None) -> None:
 
 
 @behaviour("preconnect=")
-def test_preconnect(configured: Configured) -> None:
-    """The member knows how many connections to keep ready."""
-    gateway = configured(balancer("preconnect=2", ""))
-    assert [one.settings.preconnect for one in gateway.parts.pools[0].backends] == [2, 0]
+@pytest.mark.parametrize("alone", [True, False])
+def test_preconnect(configured: Configured, alone: bool) -> None:
+    """So many connections are there before a request; it goes over one of them."""
+    text = f"ProxyPass / scgi://{A} preconnect=2" if alone else balancer("preconnect=2", "status=H")
+    gateway = configured(text)
+    gateway.settle()
+    assert gateway.attempts == []
+    gateway.parts.readiness.start()
+    gateway.settle()
+    assert [attempt.where for attempt in gateway.attempts] == [A, A]
+    first, _ = [attempt.accept() for attempt in gateway.attempts]
+    client = gateway.send("/")
+    first.answer(HELLO)
+    assert client.answers[0].body == b"hello"
+    assert [attempt.where for attempt in gateway.attempts] == [A, A, A]
+    gateway.parts.readiness.stop()
 
 
 @behaviour("BalancerInherit", "BalancerGrowth", "BalancerPersist")

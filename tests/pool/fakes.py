@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -70,6 +71,9 @@ class FakeDialer:
         if self.at_once:
             dial.succeed()
         return dial
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        work()
 
     def open(self) -> list[Dial]:
         return [dial for dial in self.dials if not dial.over and not dial.stopped]

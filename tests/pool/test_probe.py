@@ -13,10 +13,10 @@ from scgiproxy.config.expressions import compile_expression
 from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
 from scgiproxy.interfaces import IDeadline, IResponseReceiver
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress, parse_backend_url
-from scgiproxy.pool.attempt import Route
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.probe import Probe, check_block
 from scgiproxy.pool.resolve import Addresses, HostAddresses
+from scgiproxy.pool.route import Route
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.expression import parse_condition
 from scgiproxy.rules.health import VOCABULARY, CheckMethod, HealthCheck, HealthCondition

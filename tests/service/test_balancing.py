@@ -161,20 +161,24 @@ class TestDiscoveries:
         ]
 
     def test_they_run_while_the_service_does(self) -> None:
-        """Nothing is asked before the start, and nothing after the stop; and so with checks."""
+        """Nothing is asked before the start, and nothing after the stop; and so with checks and
+        connections that are kept ready."""
         config = load_text("Listen 127.0.0.1:81\n" + self.TEXT, environment={})
         reactor = MemoryReactorClock()
         service = GatewayService(config, reactor)
         running = [discovery._running for discovery in service.parts.balancing.discoveries]
         assert (running, service.parts.checks._running) == ([False, False], False)
+        assert not service.parts.readiness._running
         assert reactor.getDelayedCalls() == []
         for _ in range(2):
             service.startService()
             assert all(discovery._running for discovery in service.parts.balancing.discoveries)
             assert service.parts.checks._running
+            assert service.parts.readiness._running
             assert service.stopService().called
             assert not any(one._running for one in service.parts.balancing.discoveries)
             assert not service.parts.checks._running
+            assert not service.parts.readiness._running
             assert reactor.getDelayedCalls() == []
 
 
@@ -314,3 +318,18 @@ class TestMembers:
             True,
         )
         assert (member.member, member.balancer) == (True, "b")
+
+    def test_members_that_are_found_later_have_connections_ready(self) -> None:
+        text = (
+            "ProxyPass / balancer://b/\n"
+            "BalancerMember balancer://b scgi://app.example:4001 discover=a preconnect=1\n"
+        )
+        reactor = MemoryReactorClock()
+        config = load_text("Listen 127.0.0.1:81\n" + text, environment={})
+        service = GatewayService(config, reactor)
+        service.startService()
+        discovery = service.parts.balancing.discoveries[0]
+        discovery._apply((Found(TcpAddress("192.0.2.1", 4001), 0, 1.0, "app.example"),))
+        reactor.advance(0)
+        assert [client[:2] for client in reactor.tcpClients] == [("192.0.2.1", 4001)]
+        assert service.stopService().called

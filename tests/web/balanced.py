@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,6 +103,9 @@ class MemberDialer:
         self.attempts: list[Attempt] = []
         self.reached: list[str] = []
         self.ends: list[BackendEnd] = []
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        work()
 
     def dial(self, address: Any, factory: Any, timeout: float, **options: Any) -> Attempt:
         attempt = Attempt(self, address.name.decode()[1:], factory)

@@ -104,10 +104,14 @@ class BackendEnd:
     transport_class = TcpTransport
 
     def __init__(self, protocol: Any, clock: Clock) -> None:
-        self.protocol = protocol
         peer = IPv4Address("TCP", "127.0.0.1", 4000)
         self.transport = self.transport_class(protocol, clock, peer=peer)
         protocol.makeConnection(self.transport)
+
+    @property
+    def protocol(self) -> Any:
+        """What the gateway has put on it."""
+        return self.transport.protocol
 
     @property
     def variables(self) -> dict[str, str]:
@@ -155,6 +159,8 @@ class FakeDispatch:
 
     reasons: tuple[Exception, ...] = ()
     over_budget = False
+    kept = False
+    repeats = 0
 
     def __init__(self) -> None:
         self.ends: list[str] = []

@@ -270,6 +270,16 @@ def test_write_error_without_an_answer() -> None:
     exchange.close().failed(SendFailed)
 
 
+@pytest.mark.parametrize(("unread", "sent"), [(True, 0), (False, 100)])
+def test_what_nobody_has_read_was_not_sent(unread: bool, sent: int) -> None:
+    exchange = connect(Upload())
+    exchange.protocol.sent = 100
+    exchange.protocol.write_failed()
+    exchange.transport.unread = unread  # type: ignore[attr-defined]
+    exchange.close().failed(SendFailed)
+    assert exchange.protocol.sent == sent
+
+
 def test_write_error_without_a_body_to_send() -> None:
     exchange = connect()
     exchange.protocol.write_failed()

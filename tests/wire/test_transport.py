@@ -338,3 +338,47 @@ async def test_our_address_on_ipv6() -> None:
         host = transport.getHost()
         assert isinstance(host, IPv6Address)
         assert (host.host, host.port) == ("::1", ours.getsockname()[1])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_first_write_that_fails_was_read_by_nobody() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connected = Connected((ours, theirs))
+    theirs.close()
+    assert not connected.transport.unread
+    connected.transport.write(b"request")
+    assert connected.transport.unread
+    connected.transport.write(b"body")
+    assert connected.transport.unread
+    await connected.client.lost
+    await turns()
+
+
+@pytest.mark.parametrize("how", ["write", "pulled"])
+@pytest_twisted.ensureDeferred
+async def test_after_any_other_write_nobody_knows(how: str) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connected = Connected((ours, theirs))
+    transport = connected.transport
+    if how == "write":
+        transport.write(b"request")
+    else:
+
+        class Pulled:
+            def resumeProducing(self) -> None:
+                transport.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                """It has stopped."""
+
+        transport.registerProducer(Pulled(), False)
+        transport.write(b"request")
+        await turns()
+    assert theirs.recv(100) == b"request"
+    theirs.close()
+    transport.write(b"body")
+    assert not transport.unread
+    await connected.client.lost
+    await turns()

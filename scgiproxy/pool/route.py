@@ -1,0 +1,70 @@
+"""The way to one backend, as all attempts to connect to it take it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scgiproxy.message.backend_url import UnixAddress
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.resolve import Addresses
+from scgiproxy.rules.balancer import Sticky
+from scgiproxy.rules.sticky import Session
+
+if TYPE_CHECKING:
+    from scgiproxy.pool.readiness import ReadyConnections
+
+
+class Route:
+    """What the attempts to reach one backend need, worked out beforehand.
+
+    `ready` has connections that are kept ready for it, while any are to be (`pool.readiness`).
+    """
+
+    __slots__ = (
+        "addresses",
+        "backend",
+        "environment",
+        "keepalive",
+        "on_unix",
+        "ready",
+        "timeout",
+    )
+
+    def __init__(
+        self, backend: Backend, addresses: Addresses, timeout: float, *, balancer: str | None
+    ) -> None:
+        settings = backend.settings
+        self.backend = backend
+        self.addresses = addresses
+        self.ready: ReadyConnections | None = None
+        self.timeout = timeout
+        # Apache's order: connectiontimeout, timeout, the server's.
+        for own in (settings.timeout, settings.connect_timeout):
+            if own is not None:
+                self.timeout = own
+        self.keepalive = settings.keepalive
+        self.on_unix = isinstance(backend.address, UnixAddress)
+        self.environment: dict[bytes, bytes] = {}
+        if balancer is not None:
+            label = backend.label.rpartition("|")[2]
+            self.environment = {
+                b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
+                b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
+            }
+
+    def variables(self, sticky: Sticky | None, session: Session | None) -> dict[bytes, bytes]:
+        """``BALANCER_*`` for a request of `session`, in a balancer with `sticky`; none for a
+        backend that stands alone."""
+        backend = self.backend
+        if not backend.member:
+            return {}
+        variables = self.environment.copy()
+        variables[b"BALANCER_WORKER_ROUTE"] = backend.route
+        if session is not None:
+            variables[b"BALANCER_SESSION_STICKY"] = session.name
+            variables[b"BALANCER_SESSION_ROUTE"] = session.route
+        if sticky is not None and (
+            session is None or not session.route or session.route != backend.route
+        ):
+            variables[b"BALANCER_ROUTE_CHANGED"] = b"1"
+        return variables
