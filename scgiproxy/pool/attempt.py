@@ -68,7 +68,7 @@ class Dispatch:
     `backend` is the one that is being dialled or is connected, None while there is none. While
     there is one, one of its places is taken: until `release`, `cancel` or a failed attempt.
     `tried` are the members that have been given up, `busy` those of them whose listen queue was
-    full, `reasons` why, and `repeats` how often `retry` was granted; `over_budget` is why it was
+    full, `reasons` why, and `repeats` how often `retry` was granted; `not_repeated` is why it was
     not. `kind` and `number` say for whom it waits in the queue, and since when. `kept` says that its
     connection had been kept ready.
     """
@@ -94,8 +94,8 @@ class Dispatch:
         "gives_up",
         "kept",
         "kind",
+        "not_repeated",
         "number",
-        "over_budget",
         "queued_at",
         "reasons",
         "repeats",
@@ -133,7 +133,7 @@ class Dispatch:
         self.stage = _CHOOSING
         self.kept = False
         self.repeats = 0
-        self.over_budget = False
+        self.not_repeated = ""
         self.busy: tuple[Backend, ...] = ()
         self.tried: tuple[Backend, ...] = ()
         self.reasons: tuple[Exception, ...] = ()
@@ -207,13 +207,15 @@ class Dispatch:
             # Who waits for a member that can be used may have one now, or a time when to look.
             pool.drain()
 
-    def retry(self, fault: BackendError, *, sent: int = 0, received: int = 0) -> bool:
+    def retry(
+        self, fault: BackendError, *, phase: str = "head", sent: int = 0, received: int = 0
+    ) -> bool:
         """Try the next member after all, since this one has gone without a byte of an answer.
 
         Only the call can know whether its request may be repeated. False, and nothing happens, if
         no member or no attempt is left, or the budget for repeated requests is spent; then there
         is still `release` to be called. Otherwise `call.connected` or `call.dispatch_failed` is
-        called once more, maybe before this returns.
+        called once more, maybe before this returns. `phase` and `sent` are for the reason.
 
         A connection that had been kept ready is replaced by a new one to the same member, whatever
         is left: that the member had closed it is no fault, and says nothing.
@@ -231,7 +233,8 @@ class Dispatch:
             return True
         self.repeats += 1
         # Unlike those of a failed connection these do not say whose they are.
-        self.reasons += (type(fault)(f"{backend.label}: {fault}"),)
+        told = f"{backend.label}: {fault} (phase={phase} sent={sent})"
+        self.reasons += (type(fault)(told),)
         self._record()
         self._attempt_failed(fault)
         return True

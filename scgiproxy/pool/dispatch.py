@@ -232,11 +232,12 @@ class Pool:
 
     def may_repeat(self, dispatch: Dispatch, fault: BackendError) -> bool:
         """Whether what was sent to one member, which has failed with `fault`, may be sent to
-        another; counts it then."""
+        another; counts it then, and else says why not."""
         failing = dispatch.backend
         if self._balancer is None or failing is None:
             return False
         if not self._may_try_more(dispatch.attempts + 1):
+            dispatch.not_repeated = f"maxattempts={self.settings.max_attempts}"
             return False
         now = self.clock.seconds()
         tried = (*dispatch.tried, failing)
@@ -246,10 +247,13 @@ class Pool:
             and not dispatch.busy
             and not (fault.counts and selection.would_recover(failing, now, tried, session))
         ):
+            dispatch.not_repeated = "no other member can be used"
             return False
         in_flight = sum(backend.in_flight for backend in self.backends)
-        dispatch.over_budget = not self.budget.take(now, in_flight)
-        return not dispatch.over_budget
+        if not self.budget.take(now, in_flight):
+            dispatch.not_repeated = "too many are"
+            return False
+        return True
 
     # ------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.web.redirect import redirect_internally
 from scgiproxy.web.refusal import answer_status
-from scgiproxy.web.repetition import may_be_repeated, tell_repeated
+from scgiproxy.web.repetition import tell_attempts, why_not_repeated
 from scgiproxy.web.sendfile import answer_with_file
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.replay import repeatable
@@ -104,6 +104,7 @@ class Exchange:
         self._body: RequestBody | None = None
         self._block = b""
         self._backend = resource.pool.name
+        self._not_repeated = ""
         self.upload = _NONE
         self.download = _WAITING
 
@@ -199,8 +200,8 @@ class Exchange:
         dispatch.answered(head.status)
         if self._body is not None:
             self._body.settle()
-        if dispatch.repeats:
-            tell_repeated(self.request, self._backend, dispatch.reasons)
+        if dispatch.reasons:
+            tell_attempts(self.request, self._backend, dispatch.reasons, dispatch.repeats > 0)
         names = head.names
         settings = self._settings
         headers = head.headers
@@ -308,15 +309,21 @@ class Exchange:
         """Whether the request goes to another member, which may be there already."""
         client, dispatch, request = self._client, self.dispatch, self.request
         assert client is not None  # it has said so
-        if not may_be_repeated(request.method, client, error, self._body):
-            return False
         variables = dispatch.environment()
+        told = why_not_repeated(request.method, client, error, self._body)
+        if told:
+            # Of a backend that stands alone nobody expects it.
+            self._not_repeated = told if variables or dispatch.kept else ""
+            return False
         for name in variables:
             request.environment.pop(name, None)
+        backend, self._backend = self._backend, self._resource.pool.name
         self._client = None
-        if dispatch.retry(error, sent=client.sent, received=client.received):
+        phase = client.last_phase.value
+        if dispatch.retry(error, phase=phase, sent=client.sent, received=client.received):
             return True
-        self._client = client
+        self._client, self._backend = client, backend
+        self._not_repeated = dispatch.not_repeated
         request.environment.update(variables)
         return False
 
@@ -391,8 +398,8 @@ class Exchange:
         )
         if dispatch is not None and dispatch.reasons:
             told += f" before={'; '.join(map(str, dispatch.reasons))!r}"
-        if dispatch is not None and dispatch.over_budget:
-            told += " not repeated: too many are"
+        if self._not_repeated and not client.received:
+            told += f" not repeated: {self._not_repeated}"
         return told
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scgiproxy.errors import BackendError, SendFailed, TruncatedResponse
+from scgiproxy.errors import BackendError, SendFailed, TruncatedResponse, escaped
 from scgiproxy.log.events import Logger
 from scgiproxy.rules.facts import IDEMPOTENT
 
@@ -23,34 +23,40 @@ if TYPE_CHECKING:
 _log = Logger()
 
 
-def may_be_repeated(
+def why_not_repeated(
     method: bytes, client: ScgiClientProtocol, error: BackendError, body: RequestBody | None
-) -> bool:
-    """Whether the request that `client` has failed with may be sent again; `body` is at its
-    beginning then.
+) -> str:
+    """Why the request that `client` has failed with may not be sent again; empty if it may be, and
+    then `body` is at its beginning.
 
     The backend must have closed before any byte of an answer; one that is only slow may still be
     at it. And the method must be one of `IDEMPOTENT`, or nothing have been sent yet.
     """
-    if client.received or not isinstance(error, SendFailed | TruncatedResponse):
-        return False
+    if client.received:
+        return "an answer had begun"
+    if not isinstance(error, SendFailed | TruncatedResponse):
+        return "it may still be at work on it"
     if client.sent and method not in IDEMPOTENT:
-        return False
-    return body is None or body.rewind()
+        return f"{escaped(method)} may have been carried out"
+    if body is not None and not body.rewind():
+        return "its body is not held any more"
+    return ""
 
 
-def tell_repeated(request: GatewayRequest, label: str, reasons: Sequence[Exception]) -> None:
-    """Log that the backend `label` answers a request that has been elsewhere before."""
-    uri = ascii(request.uri[:200].decode("latin-1"))[1:-1]
+def tell_attempts(
+    request: GatewayRequest, label: str, reasons: Sequence[Exception], repeated: bool
+) -> None:
+    """Log that the backend `label` answers a request that others did not take, or have failed with
+    (`repeated`)."""
     _log.info(
         "{log_key}: {label} answers after {reasons} ({client} {method} {uri}"
         " elapsed={elapsed:.3f} s)",
-        log_key="backend.repeated",
+        log_key="backend.repeated" if repeated else "backend.failover",
         label=label,
         reasons="; ".join(map(str, reasons)),
         client=request.channel.remote,
-        method=request.method.decode("latin-1"),
-        uri=uri,
+        method=escaped(request.method),
+        uri=escaped(request.uri, 200),
         elapsed=request.site.seconds() - request.started,
         request=request,
     )

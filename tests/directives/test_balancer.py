@@ -171,9 +171,10 @@ def test_a_name_is_shown_as_it_is_written(configured: Configured, tmp_path: Path
 
 
 @behaviour("BalancerMember", "retry=", "LogLevel")
-@pytest.mark.parametrize(("level", "lines"), [("warn", 1), ("info", 2)])
+@pytest.mark.parametrize(("level", "lines"), [("warn", 1), ("info", 4)])
 def test_log(configured: Configured, tmp_path: Path, level: str, lines: int) -> None:
-    """A member in error is told once, and once that it is up again, although all is answered."""
+    """A member in error is told once, and once that it is up again, although all is answered; so is
+    each request that went elsewhere for it."""
     log = tmp_path / "log"
     gateway = configured(f"ErrorLog {log}\nLogLevel {level}\n" + balancer("retry=5", "retry=1min"))
     gateway.down = {A}
@@ -190,8 +191,11 @@ def test_log(configured: Configured, tmp_path: Path, level: str, lines: int) -> 
         f" is in error, and tried again after 5 s: nobody listens on {A}" in told[0]
     )
     if lines > 1:
-        assert "[pool.backend:info]" in told[1]
-        assert told[1].endswith(
+        for line in told[1:3]:
+            assert "[web.repetition:info]" in line
+            assert f"backend.failover: scgi://{B} answers after nobody listens on {A} (" in line
+        assert "[pool.backend:info]" in told[3]
+        assert told[3].endswith(
             f"backend.up: scgi://{A} of balancer://cluster is up again; it was in error for 11 s"
         )
 

@@ -66,7 +66,7 @@ def test_reasons_say_whose_they_are() -> None:
     assert [type(reason) for reason in call.error.reasons] == [SendFailed] + [ConnectFailed] * 2
     assert str(call.error) == (
         "no member of balancer://app could be used:"
-        " unix:/a|scgi://a: it closed; nobody on b; nobody on c"
+        " unix:/a|scgi://a: it closed (phase=head sent=0); nobody on b; nobody on c"
     )
     assert call.told == 2
 
@@ -200,7 +200,7 @@ def test_the_queue_has_an_end() -> None:
     assert isinstance(call.error, Unavailable)
     assert [type(reason) for reason in call.error.reasons] == [TruncatedResponse, QueueTimeout]
     assert str(call.error).startswith(
-        "unix:/a|scgi://a: it closed; no connection to balancer://app"
+        "unix:/a|scgi://a: it closed (phase=head sent=0); no connection to balancer://app"
     )
     assert scene.pool.budget.repeated == 0
 

@@ -158,7 +158,7 @@ class FakeDispatch:
     """Strict: what ends it comes once. There is no other member to go to."""
 
     reasons: tuple[Exception, ...] = ()
-    over_budget = False
+    not_repeated = ""
     kept = False
     repeats = 0
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from twisted.python.failure import Failure
 
@@ -185,9 +188,11 @@ def test_one_line_says_that_it_took_more_than_one(how: str) -> None:
         "reset": "the backend reset the connection",
         "after EPIPE": "the backend closed while the request was being sent",
     }
+    a, c = (end.protocol.sent for end in gateway.dialer.ends[:2])
     assert line.startswith(
         "backend.repeated: unix:/d|scgi://d answers after "
-        f"unix:/a|scgi://a: {gone[how]}; nobody listens on /b; unix:/c|scgi://c: the backend closed"
+        f"unix:/a|scgi://a: {gone[how]} (phase=head sent={a}); nobody listens on /b;"
+        f" unix:/c|scgi://c: the backend closed without an answer (phase=head sent={c})"
     )
     assert "(192.0.2.7:50000 GET /x elapsed=0.000 s)" in line
     gateway.finish(client)
@@ -217,8 +222,10 @@ def test_502_tells_of_every_attempt() -> None:
     assert "backend.truncated: the backend closed without an answer" in line
     assert "backend=unix:/c|scgi://c" in line
     assert (
-        "before='unix:/a|scgi://a: the backend reset the connection; nobody listens on /b'" in line
-    )
+        "before='unix:/a|scgi://a: the backend reset the connection"
+        f" (phase=head sent={gateway.dialer.ends[0].protocol.sent}); nobody listens on /b'"
+        " not repeated: no other member can be used)"
+    ) in line
     gateway.finish(client)
 
 
@@ -234,11 +241,91 @@ def test_503_tells_of_every_attempt() -> None:
     line = event["log_format"].format(**event)
     assert (
         "backend.unavailable: no member of balancer://app could be used:"
-        " unix:/a|scgi://a: the backend reset the connection; nobody listens on /b;"
+        " unix:/a|scgi://a: the backend reset the connection"
+        f" (phase=head sent={gateway.backend.protocol.sent}); nobody listens on /b;"
         " nobody listens on /c"
     ) in line
-    assert "phase=connect" in line
+    assert "phase=connect backend=balancer://app" in line
     gateway.finish(client)
+
+
+def test_a_request_that_moved_before_it_was_sent() -> None:
+    """A connection that was refused was no load for anybody, and is told all the same."""
+    gateway = Balanced()
+    gateway.dialer.down = {"a"}
+    with Log() as log:
+        client = gateway.ask(request("POST", body=b"hello"))
+        gateway.settle()
+        gateway.backend.answer(OK)
+    (event,) = [event for event in log.events if "request" in event]
+    assert event["log_level"].name == "info"
+    assert event["log_format"].format(**event) == (
+        "backend.failover: unix:/b|scgi://b answers after nobody listens on /a"
+        " (192.0.2.7:50000 POST /x elapsed=0.000 s)"
+    )
+    gateway.finish(client)
+
+
+def _lost(gateway: Balanced, data: bytes, end: Callable[[Balanced], object]) -> str:
+    """What the log says of a request to a that nobody else is asked for."""
+    client = gateway.ask(data)
+    with Log() as log:
+        end(gateway)
+        gateway.settle()
+    (event,) = [event for event in log.events if "request" in event]
+    assert event["log_level"].name == "warn"
+    assert gateway.reached == "a"
+    gateway.finish(client)
+    line: str = event["log_format"].format(**event)
+    assert " backend=unix:/a|scgi://a sent=" in line
+    return line.rpartition(" not repeated: ")[2] if " not repeated: " in line else ""
+
+
+def _reset(gateway: Balanced) -> None:
+    gateway.backend.reset()
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "why"),
+    [
+        ("POST", _reset, "POST may have been carried out)"),
+        ("PATCH", _reset, "PATCH may have been carried out)"),
+        ("GET", lambda gateway: gateway.advance(61), "it may still be at work on it)"),
+        # That an answer had begun is to be seen from what was received.
+        ("GET", lambda gateway: gateway.backend.answer(b"no head").close(), ""),
+    ],
+)
+def test_why_it_was_not_repeated(method: str, end: Callable[[Balanced], object], why: str) -> None:
+    assert _lost(Balanced(), request(method), end) == why
+
+
+def test_why_a_large_upload_was_not_repeated() -> None:
+    """What is over the bound was passed on and is gone."""
+    gateway = Balanced()
+    data = request("PUT", body=b"x" * 100_000, length=200_000)
+    assert _lost(gateway, data, _reset) == "its body is not held any more)"
+
+
+@pytest.mark.parametrize(
+    ("members", "balancer", "why"),
+    [
+        (({}, {}), {"max_attempts": 0}, "maxattempts=0)"),
+        (({}, {"disabled": True}), {}, "no other member can be used)"),
+        (
+            ({"route": b"ra"}, {}),
+            {"sticky": STICKY, "no_failover": True},
+            "no other member can be used)",
+        ),
+    ],
+)
+def test_why_no_other_was_asked(
+    members: tuple[dict[str, Any], ...], balancer: dict[str, Any], why: str
+) -> None:
+    assert _lost(Balanced(*members, balancer=balancer), request("GET", COOKIE), _reset) == why
+
+
+def test_of_one_that_stands_alone_nobody_expects_it() -> None:
+    assert _lost(Balanced({}, alone=True), request("POST"), _reset) == ""
 
 
 def test_line_about_a_long_target_is_bounded() -> None:
@@ -250,5 +337,5 @@ def test_line_about_a_long_target_is_bounded() -> None:
         gateway.backend.answer(OK)
     (event,) = [event for event in log.events if "request" in event]
     line = event["log_format"].format(**event)
-    assert f"GET /{'a' * 199} elapsed" in line
+    assert f"GET /{'a' * 199}... elapsed" in line
     gateway.finish(client)

@@ -247,7 +247,7 @@ def test_full_member_is_not_waited_for_for_ever() -> None:
         gateway.advance(3)
     assert client.answer.status == 503
     line = log.line()
-    assert "unix:/a|scgi://a: the backend reset the connection; " in line
+    assert "unix:/a|scgi://a: the backend reset the connection (phase=" in line
     assert "no connection to balancer://app was free" in line
     gateway.members[1].give_back()
     gateway.finish(client)
