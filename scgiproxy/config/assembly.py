@@ -51,7 +51,7 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
     """
     balancers: dict[str, Balancer] = {}
     main = _Host(draft, draft.main, balancers)
-    hosts = [_Host(draft, host, balancers) for host in draft.virtual_hosts]
+    hosts = [_Host(draft, host, balancers, main) for host in draft.virtual_hosts]
     main_host = main.virtual_host(None)
     virtual_hosts = tuple(host.virtual_host(main) for host in hosts)
     check_use(draft)
@@ -66,6 +66,7 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
         log_level=server.log_level,
         error_log=server.error_log,
         balancing_methods=draft.balancing_methods,
+        persistent=_persistent(draft, [main_host, *virtual_hosts]),
         notes=draft.problems.found(),
         **draft.values,
     )
@@ -78,14 +79,30 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
     return config
 
 
+def _persistent(draft: ConfigurationDraft, hosts: Iterable[VirtualHost]) -> dict[str, Position]:
+    drafts = (draft.main, *draft.virtual_hosts)
+    found: dict[str, Position] = {}
+    for host, made in zip(hosts, drafts, strict=True):
+        if host.server.balancer_persist:
+            position = made.persist_position or draft.main.persist_position or host.position
+            found |= dict.fromkeys(host.balancers, position)
+    return found
+
+
 class _Host:
     """One server with its own mounts and sections in their final form."""
 
     def __init__(
-        self, draft: ConfigurationDraft, host: HostDraft, balancers: dict[str, Balancer]
+        self,
+        draft: ConfigurationDraft,
+        host: HostDraft,
+        balancers: dict[str, Balancer],
+        main: _Host | None = None,
     ) -> None:
         self._draft = draft
         self.host = host
+        self._main = main or self
+        self.balancers: list[str] = []
         self._balancers = balancers
         self._keys: dict[str, str] = {}
         self.mounts = tuple(self._mount(mount) for mount in host.mounts)
@@ -124,6 +141,7 @@ class _Host:
             mounts,
             aliases,
             handlers,
+            tuple(self.balancers),
         )
 
     def _section(self, section: Section) -> Section:
@@ -235,7 +253,9 @@ class _Host:
             key = name if is_main else self._free_key(name, own or source)
             self._keys[name] = key
             if key not in self._balancers:
-                self._balancers[key] = self._made(name, source, combined)
+                owner = self._main if is_main else self
+                owner.balancers.append(key)
+                self._balancers[key] = self._made(name, source, combined, owner)
                 self._check_sessions(self._balancers[key], layers)
         return key, mount_fields
 
@@ -243,9 +263,12 @@ class _Host:
         taken = name in self._draft.main.balancers or name in self._balancers
         return f"{name}@{draft.position}" if taken else name
 
-    def _made(self, name: str, source: BalancerDraft, fields: Mapping[str, Any]) -> Balancer:
+    def _made(
+        self, name: str, source: BalancerDraft, fields: Mapping[str, Any], owner: _Host
+    ) -> Balancer:
         members = tuple(self._member(member) for member in source.members)
-        return Balancer(name, members, balancer_settings(fields))
+        conditions = {**self._draft.main.health_conditions, **owner.host.health_conditions}
+        return Balancer(name, members, balancer_settings(fields), conditions)
 
     def _member(self, draft: MemberDraft) -> Member:
         url, position = draft.url, draft.parameters.position

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scgiproxy.config.arguments import flag, integer
-from scgiproxy.config.model import NameServer
+from scgiproxy.config.model import NameServer, RuntimeDirectory
 from scgiproxy.config.parameters import read_member_parameters
 from scgiproxy.config.proxy import hint_at
 from scgiproxy.config.scopes import MemberDraft, Place
@@ -11,6 +11,10 @@ from scgiproxy.config.table import HOST, Context, Directive, Merge
 from scgiproxy.message.backend_url import BackendUrl, parse_backend_url
 from scgiproxy.rules.discovery import name_server
 
+_NO_BALANCERS = (
+    "a balancer cannot be added while it runs, nor can it be by Apache's balancer-manager; for"
+    " members there is growth="
+)
 _LOST = BackendUrl(None, b"", "", "")
 """Of a `<Proxy>` whose URL cannot be read."""
 
@@ -61,6 +65,16 @@ def _read_storage(place: Place, words: list[str]) -> str:
     return str(path)
 
 
+def _read_runtime_directory(place: Place, words: list[str]) -> RuntimeDirectory:
+    # Whether it is one matters only when something is kept there.
+    return RuntimeDirectory(str(place.resolve(words[0])), place.position)
+
+
+def _persist(place: Place, is_on: bool) -> None:
+    place.host.server["balancer_persist"] = is_on
+    place.host.persist_position = place.position
+
+
 ROWS = (
     Directive(
         name="BalancerMember",
@@ -86,9 +100,8 @@ ROWS = (
         contexts=HOST,
         syntax="NUMBER",
         read=integer(0, 1000),
-        server="balancer_growth",
-        doc="How many balancers may be added while the gateway runs.",
-        default="5",
+        doc=f"Does nothing here: {_NO_BALANCERS}.",
+        inert=_NO_BALANCERS,
     ),
     Directive(
         name="BalancerPersist",
@@ -96,8 +109,18 @@ ROWS = (
         syntax="On|Off",
         read=flag,
         server="balancer_persist",
-        doc="Whether changes by the balancer-manager, and counters, survive a restart.",
+        effect=_persist,
+        doc="Whether what is changed while the gateway runs, and counters, survive a restart.",
         default="Off",
+    ),
+    Directive(
+        name="DefaultRuntimeDir",
+        contexts=Context.SERVER,
+        syntax="DIRECTORY",
+        read=_read_runtime_directory,
+        config="runtime_directory",
+        doc="Where the file of BalancerPersist is kept.",
+        default="systemd's StateDirectory, else twistd's working directory",
     ),
     Directive(
         name="ProxyResolver",

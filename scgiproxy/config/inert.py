@@ -40,7 +40,7 @@ _REASONS = {
     _ONE_PROCESS: "StartServers MinSpareServers MaxSpareServers MaxRequestWorkers MaxClients"
     " MaxConnectionsPerChild MaxRequestsPerChild ServerLimit ThreadsPerChild ThreadLimit"
     " MinSpareThreads MaxSpareThreads ThreadStackSize AsyncRequestWorkerFactor MaxMemFree"
-    " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex DefaultRuntimeDir"
+    " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex"
     " CoreDumpDirectory EnableExceptionHook RLimitCPU RLimitMEM RLimitNPROC WatchdogInterval"
     " ExtendedStatus",
     _SYSTEM: "ListenBacklog ListenCoresBucketsRatio ListenTCPDeferAccept ReceiveBufferSize"

@@ -11,6 +11,7 @@ from scgiproxy.message.backend_url import BackendUrl, TcpAddress
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.discovery import DiscoverySettings
+from scgiproxy.rules.health import HealthCondition
 from scgiproxy.rules.mapping import Alias, Mount
 from scgiproxy.rules.sections import Pattern
 from scgiproxy.rules.sections import SectionKind as SectionKind
@@ -81,6 +82,8 @@ class VirtualHost:
     mounts: tuple[Mount, ...] = ()
     aliases: tuple[Alias, ...] = ()
     handlers: Mapping[str, tuple[Position, ...]] = field(default_factory=dict)
+    balancers: tuple[str, ...] = ()
+    """The keys of its own balancers, those of the main server not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Balancer:
     name: str
     members: tuple[Member, ...]
     settings: BalancerSettings
+    conditions: Mapping[str, HealthCondition] = field(default_factory=dict)
+    """Each ProxyHCExpr that may be named for its members, by name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,14 @@ class NameServer:
     """The ProxyResolver line."""
 
     address: TcpAddress
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeDirectory:
+    """The DefaultRuntimeDir line."""
+
+    path: str
     position: Position
 
 
@@ -138,6 +151,10 @@ class Config:
     """Who is asked for names with `discover`; None asks the system's."""
     heartbeat_storage: str | None = None
     """HeartbeatStorage: the file that ``lbmethod=heartbeat`` goes by."""
+    runtime_directory: RuntimeDirectory | None = None
+    """Where state is kept; None: where the service manager, or the working directory, says."""
+    persistent: Mapping[str, Position] = field(default_factory=dict)
+    """The keys of the balancers whose changes survive a restart, and the BalancerPersist line."""
     notes: tuple[Problem, ...] = ()
     probes_at_once: int = 16
     """Of all members together; 0 is one."""

@@ -93,6 +93,8 @@ class HostDraft:
     """By name in lower case."""
     health_templates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """By name in lower case."""
+    persist_position: Position | None = None
+    """Of the last BalancerPersist."""
 
     def balancer(self, name: str, position: Position) -> BalancerDraft:
         """The draft of that name, made when this is the first time it is named."""

@@ -153,14 +153,14 @@ def level_accounts(members: Iterable[Backend], method: str) -> None:
 def describe_differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     """What is different in form fields, in words."""
     told = []
-    for name in dict.fromkeys((*before, *after)):
-        old, new = before.get(name), after.get(name)
+    for name in (*_NAMES, *_FLAG_WORDS):
+        old, new = _shown(name, before.get(name)), _shown(name, after.get(name))
         if old == new:
             continue
         if name in _FLAG_WORDS:
             told.append(_FLAG_WORDS[name][new != "1"])
         else:
-            told.append(f"{_NAMES[name]} {_shown(name, old)} -> {_shown(name, new)}")
+            told.append(f"{_NAMES[name]} {old} -> {new}")
     return ", ".join(told)
 
 

@@ -47,7 +47,8 @@ class HealthChecks:
     - `server_software`: what members are told (SERVER_SOFTWARE).
     - `random`: numbers from 0 to 1, which spread the checks in time.
 
-    `pools` may grow, and their members may change, if `update` is called then.
+    `pools` may grow, and their members may change, or how they are checked, if `update` is called
+    then.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class HealthChecks:
         self._random = random
         self._running = False
         self._subjects: dict[Backend, Subject] = {}
+        self._checks: dict[Backend, HealthCheck | None] = {}
 
     def start(self) -> None:
         """Begin; nothing happens if it has begun already."""
@@ -77,16 +79,21 @@ class HealthChecks:
         self._turns.clear()
         while self._subjects:
             self._subjects.popitem()[1].end()
+        self._checks.clear()
 
     def update(self) -> None:
-        """Have the members that the pools have now. Does nothing while it is not running."""
+        """Have the members that the pools have now, as they are to be checked now. Does nothing
+        while it is not running."""
         if not self._running:
             return
         members = {one: pool for pool in self._pools for one in pool.backends if one.member}
-        for backend in self._subjects.keys() - members.keys():
-            self._subjects.pop(backend).end()
+        for backend, check in list(self._checks.items()):
+            if backend not in members or backend.settings.health != check:
+                del self._checks[backend]
+                self._subjects.pop(backend).end()
         for backend, pool in members.items():
             if backend not in self._subjects:
+                self._checks[backend] = backend.settings.health
                 self._subjects[backend] = subject = self._subject(pool, backend)
                 subject.begin()
 

@@ -39,10 +39,7 @@ from scgiproxy.rules.changes import (
 )
 from scgiproxy.rules.health import HealthCondition
 from scgiproxy.rules.parameters import suggest
-from scgiproxy.rules.saved import SavedBalancer, SavedMember
-
-COUNTERS = ("elected", "errors", "bytes_sent", "bytes_received")
-"""What is counted of a member and survives a restart, beside `load`."""
+from scgiproxy.rules.saved import COUNTERS, SavedBalancer, SavedMember
 
 _RECORDED = ("w_lf", "w_ls")
 """What an SRV record says of a member, and not the file."""
@@ -57,7 +54,8 @@ class ManagedBalancer:
     - `methods`, `surroundings`: what ``b_lbm`` may name, and what a method is made for.
     - `resolver`: that of the pool.
     - `conditions`: the ProxyHCExpr that ``w_he`` may name, by name in lower case.
-    - `recorded`: whether a member's load factor and set are those of an SRV record.
+    - `discovers`: whether name servers say which members there are; `recorded`: whether a member's
+      load factor and set are those of an SRV record.
 
     Changes act at once. One that cannot be made raises ValueError and changes nothing; one that
     changes something is logged once, with `by`: who has made it.
@@ -75,12 +73,14 @@ class ManagedBalancer:
         surroundings: Surroundings,
         resolver: Resolver,
         conditions: Mapping[str, HealthCondition] | None = None,
+        discovers: bool = False,
         recorded: Callable[[Backend], bool] = lambda _: False,
     ) -> None:
         self.pool = pool
         self.key = key
         self.name = pool.name.removeprefix("balancer://")
         nonce = pool.settings.nonce
+        self.discovers = discovers
         self.nonce = secrets.token_hex(16) if nonce is None else nonce
         self.on_members: Callable[[], object] = lambda: None
         self.on_change: Callable[[], object] = lambda: None
@@ -151,6 +151,8 @@ class ManagedBalancer:
         had = member.settings.health
         self._assign(member, change)
         after = fields_of(member)
+        # Also what does nothing yet, such as the interval of a check that there is none of.
+        self._remember(member, change)
         if after == before:
             return
         pool = self.pool
@@ -159,7 +161,6 @@ class ManagedBalancer:
             member.due()
         if after["w_lf"] != before["w_lf"]:
             level_accounts(pool.backends, pool.settings.method)
-        self._remember(member, change)
         self._tell(f"{member.label} of {pool.name}", describe_differences(before, after), by)
         pool.set_backends(pool.backends)
         if member.settings.health != had:
@@ -213,20 +214,17 @@ class ManagedBalancer:
         """What is different from the configuration, and what was counted."""
         members = {label: saved for label, saved in self._of_members.items() if saved.changed}
         for member in self.pool.backends:
-            counters = {name: getattr(member, name) for name in COUNTERS}
-            if isinstance(member.load, int):  # a plugin's method may keep anything there
-                counters["load"] = member.load
+            counters = {name: getattr(member, name) for name in sorted(COUNTERS)}
+            if type(member.load) is not int:  # a plugin's method may keep anything there
+                del counters["load"]
             changed = members[member.label].changed if member.label in members else {}
             members[member.label] = SavedMember(self._as_written(member), changed, counters)
         added = tuple(member.label for member in self.added)
         return SavedBalancer(self._configured, self._changed, added, members)
 
-    def restore(self, saved: SavedBalancer, discovers: bool = False) -> None:
-        """Take up what `saved` has, as far as the configuration is still the same.
-
-        What cannot be is logged, a line each. With `discovers` name servers may yet say that there
-        is a member that is not known now.
-        """
+    def restore(self, saved: SavedBalancer) -> None:
+        """Take up what `saved` has, as far as the configuration is still the same; what cannot be
+        is logged, a line each. Of members that are to be discovered it is remembered."""
         if saved.changed and not _agree(saved.configured, self._configured):
             self._note(f"{self.pool.name}: its configuration is another one now")
         elif saved.changed:
@@ -250,7 +248,7 @@ class ManagedBalancer:
             if label in known:
                 for note in self._restore_member(known[label], one):
                     self._note(note)
-            elif discovers:
+            elif self.discovers:
                 self._of_members[label] = one
             elif one.changed and label not in saved.added:
                 self._note(f"{label} of {self.pool.name}: there is no such member any more")
@@ -348,9 +346,8 @@ class ManagedBalancer:
                     notes.append(f"{where}: {error}")
             else:
                 notes.append(f"{where}: its configuration is another one now")
-        for name in (*COUNTERS, "load"):
-            if name in saved.counters:
-                setattr(member, name, saved.counters[name])
+        for name, number in saved.counters.items():
+            setattr(member, name, number)
         return notes
 
     def _as_written(self, member: Backend) -> dict[str, str]:
@@ -368,7 +365,7 @@ class ManagedBalancer:
 
     @staticmethod
     def _note(note: str) -> None:
-        _log.info("what was changed before the restart is dropped: {note}", note=note, notice=True)
+        _log.info("balancer.restore: what was changed is dropped: {note}", note=note, notice=True)
 
 
 def _relative(fields: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:

@@ -138,7 +138,5 @@ class ServerSettings:
     access_logs: tuple[AccessLog, ...] = ()
     balancer_inherit: bool = True
     """BalancerInherit: whether the balancer-manager has the main server's balancers too."""
-    balancer_growth: int = 5
-    """BalancerGrowth: how many balancers may be added while the gateway runs."""
     balancer_persist: bool = False
     """BalancerPersist: whether what the balancer-manager changes, and counters, survive a restart."""

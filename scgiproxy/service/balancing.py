@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scgiproxy.config.model import Balancer, Config, Member, Position
+from scgiproxy.config.model import Config, Member, Position
 from scgiproxy.config.problems import suggest
 from scgiproxy.errors import Problem
 from scgiproxy.pool.balance import BUILT_IN, MethodFactory, Surroundings, find_methods
 from scgiproxy.pool.discovery import Discovery
 from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.nameservers import ConfiguredServer, SystemServers
 from scgiproxy.pool.resolve import Resolver
@@ -28,12 +29,14 @@ class Balancing:
 
     - `problems`: what is wrong with them: a method, a name server, or a member's address that this
       machine does not have.
+    - `managed`: the balancers by key; what is changed of one while it runs goes by it.
     - `discoveries`: to be started with the gateway, and stopped.
-    - `members_changed`: called when one of them has changed the members of a pool.
+    - `members_changed`: called when a pool has other members, or other checks of them.
     """
 
     def __init__(self, config: Config, reactor: Any, resolver: Resolver, dialer: Dialer) -> None:
         self.problems: list[Problem] = []
+        self.managed: dict[str, ManagedBalancer] = {}
         self.discoveries: list[Discovery] = []
         self.members_changed: Callable[[], object] = lambda: None
         self._reactor = reactor
@@ -44,8 +47,9 @@ class Balancing:
         self._config = config
         self._names: StubResolver | None = None
 
-    def make_pool(self, balancer: Balancer, timeout: float) -> Pool:
-        """The pool of `balancer`; `timeout` is for members that set none of their own."""
+    def make_pool(self, key: str, timeout: float) -> Pool:
+        """The pool of a balancer; `timeout` is for members that set none of their own."""
+        balancer = self._config.balancers[key]
         settings = balancer.settings
         reachable = tuple(filter(self._is_reachable, balancer.members))
         members = BalancerMembers(replace(balancer, members=reachable), self._reactor)
@@ -60,9 +64,20 @@ class Balancing:
             method=ByRequests() if make is None else make(self._surroundings),
             connect_timeout=timeout,
         )
-        if any(member.discovery for member in reachable):
+        managed = self.managed[key] = ManagedBalancer(
+            pool,
+            key,
+            methods=self._methods,
+            surroundings=self._surroundings,
+            resolver=self._resolver,
+            conditions=balancer.conditions,
+            recorded=members.is_recorded,
+            discovers=any(member.discovery for member in reachable),
+        )
+        managed.on_members = lambda: self.members_changed()
+        if managed.discovers:
             self.discoveries += members.discoveries(
-                pool, self._name_servers(), lambda: self.members_changed()
+                pool, self._name_servers(), managed.on_members, managed.prepare
             )
         return pool
 

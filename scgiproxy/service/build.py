@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.health import HealthChecks
+from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.pool.readiness import Readiness
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
@@ -30,6 +31,7 @@ from scgiproxy.rules.settings import AccessLog, Settings
 from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
+from scgiproxy.service.persistence import Persistence
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.hosts import HostTable
@@ -101,6 +103,8 @@ class GatewayParts:
             self._host(config.main), [self._host(host) for host in config.virtual_hosts]
         )
         self._problems += self.balancing.problems
+        self.persistence = Persistence(config, self.balancing.managed, reactor)
+        self._problems += self.persistence.problems
         if self._problems:
             # A section of the main server is one of every virtual host's, too.
             raise ConfigError(list(dict.fromkeys(self._problems)))
@@ -123,6 +127,15 @@ class GatewayParts:
         )
         self.sites.append(site)
         return site
+
+    def managed(self, host: VirtualHost) -> Sequence[ManagedBalancer]:
+        """The balancers that `host` may change, in the order of their definition: its own, and,
+        with BalancerInherit, before them the main server's."""
+        main = self.config.main
+        keys = host.balancers
+        if host is not main and host.server.balancer_inherit:
+            keys = main.balancers + keys
+        return [self.balancing.managed[key] for key in keys if key in self.balancing.managed]
 
     @property
     def access_logs(self) -> Iterable[AccessLogFile]:
@@ -261,8 +274,7 @@ class GatewayParts:
     def _balancer(self, key: str, timeout: float) -> Pool:
         found = self._balancers.get(key)
         if found is None:
-            balancer = self.config.balancers[key]
-            found = self._balancers[key] = self.balancing.make_pool(balancer, timeout)
+            found = self._balancers[key] = self.balancing.make_pool(key, timeout)
             self.pools.append(found)
         return found
 

@@ -33,25 +33,38 @@ class BalancerMembers:
             places.setdefault((backend.address, backend.path), backend)
         return list(places.values())
 
+    def is_recorded(self, backend: Backend) -> bool:
+        """Whether its load factor and its set are those of an SRV record."""
+        return any(line.is_service and backend in line.backends for line in self._lines)
+
     def discoveries(
-        self, pool: Pool, resolver: Lookups, changed: Callable[[], object]
+        self,
+        pool: Pool,
+        resolver: Lookups,
+        changed: Callable[[], object],
+        prepare: Callable[[Sequence[Backend]], object] = lambda _: None,
     ) -> Iterator[Discovery]:
-        """What keeps `pool` in step with the name servers; to be started, and stopped. `changed`
-        is called when it has other members."""
+        """What keeps `pool` in step with the name servers; to be started, and stopped. `prepare`
+        is called with other members before it has them, and `changed` then."""
         for line in self._lines:
             if line.member.discovery is not None:
                 yield Discovery(
                     line.member.discovery,
                     clock=self._clock,
                     resolver=resolver,
-                    apply=partial(self._apply, pool, line, changed),
+                    apply=partial(self._apply, pool, line, changed, prepare),
                 )
 
     def _of_lines(self) -> Iterator[Backend]:
         return chain.from_iterable(line.backends for line in self._lines)
 
     def _apply(
-        self, pool: Pool, line: _Line, changed: Callable[[], object], found: Sequence[Found]
+        self,
+        pool: Pool,
+        line: _Line,
+        changed: Callable[[], object],
+        prepare: Callable[[Sequence[Backend]], object],
+        found: Sequence[Found],
     ) -> None:
         before = set(self._of_lines())
         # Those that were added while it runs stay where they are, at the end.
@@ -60,6 +73,7 @@ class BalancerMembers:
         backends = self.backends
         places = {(backend.address, backend.path) for backend in backends}
         backends += [one for one in added if (one.address, one.path) not in places]
+        prepare(backends)
         pool.set_backends(backends)
         changed()
 
@@ -101,7 +115,7 @@ class _Line:
     def _discovered(self, one: Found, is_first: bool) -> Backend:
         written = self.member.settings
         settings = replace(written, route=member_route(written.route, one.address))
-        if self._is_service:
+        if self.is_service:
             settings = replace(settings, lbset=one.lbset, load_factor=one.load_factor)
         path = self.member.url.path.decode("utf-8", "surrogateescape")
         backend = self._backend(f"scgi://{one.address}{path}", one.address, settings)
@@ -113,7 +127,7 @@ class _Line:
 
     def _change(self, backend: Backend, before: Found, now: Found) -> None:
         """Follow the record; what it does not change may have been changed by somebody else."""
-        if not self._is_service:
+        if not self.is_service:
             return
         if now.lbset != before.lbset:
             backend.lbset = now.lbset
@@ -122,7 +136,7 @@ class _Line:
             backend.warm(self._clock.seconds())
 
     @property
-    def _is_service(self) -> bool:
+    def is_service(self) -> bool:
         discovery = self.member.discovery
         return discovery is not None and discovery.kind is RecordKind.SERVICE
 

@@ -71,6 +71,8 @@ class GatewayService(MultiService):
         self._open_logs()
         for note in self.parts.config.notes:
             self.log.info("{note}", note=note, notice=True)
+        # Before the first connection is accepted: changes are of what it finds.
+        self._start(self.parts.persistence.start)
         self._start(super().startService)
         self.parts.resolver.start()
         for discovery in self.parts.balancing.discoveries:
@@ -83,6 +85,7 @@ class GatewayService(MultiService):
             start()
         except ConfigError:
             self.running = 0
+            self.parts.persistence.release()
             self._close_logs()
             raise
 
@@ -113,6 +116,7 @@ class GatewayService(MultiService):
         for discovery in self.parts.balancing.discoveries:
             discovery.stop()
         self.parts.resolver.stop()
+        await self.parts.persistence.stop()
         self.log.info("stopped", notice=True)
         self._close_logs()
 

@@ -20,6 +20,7 @@ from tests.config.loading import load, notes_of, problems_of
 ENVIRONMENT = {"HOME": "/home/me", "LANG": "C"}
 SERVED = [row.name for row in DIRECTIVES.values() if not row.inert and not row.read_time]
 HARMLESS = {
+    "BalancerGrowth": "5",
     "AddHandler": "type-map var",
     "AddOutputFilter": "DEFLATE html",
     "AddOutputFilterByType": "deflate;BROTLI_COMPRESS text/html",

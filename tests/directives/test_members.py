@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from scgiproxy.rules.changes import MemberChange
 from tests.directives.balancing import A, B, balancer, members_down, turn, turns
 from tests.directives.behaviours import behaviour
 from tests.directives.gateway import HELLO, Configured, answered
@@ -168,19 +171,44 @@ def test_preconnect(configured: Configured, alone: bool) -> None:
     gateway.parts.readiness.stop()
 
 
-@behaviour("BalancerInherit", "BalancerGrowth", "BalancerPersist")
-def test_what_the_balancer_manager_goes_by(configured: Configured) -> None:
-    gateway = configured(
-        """
-        BalancerGrowth 3
-        BalancerPersist On
+@behaviour("BalancerInherit")
+def test_whose_balancers_a_virtual_host_changes(configured: Configured) -> None:
+    """The main server's are before its own, or none of its."""
+    host = """
         <VirtualHost *>
-          BalancerInherit Off
-          BalancerGrowth 0
+          {}
+          ProxyPass /own/ balancer://own/
+          BalancerMember balancer://own scgi://127.0.0.1:4002
         </VirtualHost>
-        """
-    )
-    servers = [gateway.config.main.server, *(host.server for host in gateway.config.virtual_hosts)]
-    assert [
-        (one.balancer_inherit, one.balancer_growth, one.balancer_persist) for one in servers
-    ] == [(True, 3, True), (False, 0, True)]
+    """
+    gateway = configured(balancer("", "") + host.format("BalancerInherit Off") + host.format(""))
+    managed = gateway.parts.managed
+    first, second = gateway.config.virtual_hosts
+    assert [one.name for one in managed(gateway.config.main)] == ["cluster"]
+    assert [one.name for one in managed(first)] == ["own"]
+    assert [one.name for one in managed(second)] == ["cluster", "own"]
+    assert managed(first)[0] is not managed(second)[1]
+
+
+@behaviour("BalancerGrowth")
+def test_balancers_cannot_be_added(configured: Configured) -> None:
+    """Apache's page has no way to do it either."""
+    (note,) = configured("BalancerGrowth 3\nBalancerGrowth 4").notes
+    assert "BalancerGrowth does nothing here: a balancer cannot be added while it runs" in note
+
+
+@behaviour("BalancerPersist", "DefaultRuntimeDir")
+def test_where_changes_are_kept(configured: Configured, tmp_path: Path) -> None:
+    """A file in that folder has what was changed, and the next gateway has it from there."""
+    text = f"DefaultRuntimeDir {tmp_path}\nBalancerPersist On\n" + balancer("", "", "status=D")
+    gateway = configured(text)
+    gateway.parts.persistence.start()
+    (managed,) = gateway.parts.managed(gateway.config.main)
+    managed.change_member(managed.member("scgi://127.0.0.1:4001"), MemberChange(load_factor=5.0))
+    gateway.advance(2)
+    gateway.parts.persistence.release()
+    gateway = configured(text)
+    gateway.parts.persistence.start()
+    (managed,) = gateway.parts.managed(gateway.config.main)
+    assert [one.full_factor for one in managed.pool.backends] == [500, 100, 100]
+    gateway.parts.persistence.release()

@@ -43,15 +43,6 @@ EXAMPLES: dict[str, Example] = {
         "BalancerInherit On",
         True,
     ),
-    "BalancerGrowth": server(
-        "balancer_growth",
-        "BalancerGrowth 1000",
-        1000,
-        "BalancerGrowth 1001",
-        "expected a number from 0 to 1000",
-        "BalancerGrowth 0",
-        0,
-    ),
     "BalancerPersist": server(
         "balancer_persist",
         "BalancerPersist On",
@@ -79,6 +70,16 @@ EXAMPLES: dict[str, Example] = {
         "HeartbeatStorage {tmp}/other.dat",
         "{tmp}/other.dat",
         lambda c: c.heartbeat_storage,
+        inner="{}",
+    ),
+    "DefaultRuntimeDir": Example(
+        "DefaultRuntimeDir {tmp}/run",
+        "{tmp}/run",
+        "DefaultRuntimeDir {tmp}/run b",
+        "takes one argument",
+        "DefaultRuntimeDir {tmp}",
+        "{tmp}",
+        lambda c: c.runtime_directory.path if c.runtime_directory else None,
         inner="{}",
     ),
 }
