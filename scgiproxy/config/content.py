@@ -143,7 +143,8 @@ ROWS = (
         syntax="NAME|proxy:URL|None",
         read=_read_set_handler,
         settings="handler",
-        doc="Lets a resource plugin, or a backend, answer every request of a section.",
+        doc="Lets the gateway's metrics or server-status, a resource plugin, or a backend, answer"
+        " every request of a section.",
         default="None",
     ),
     Directive(

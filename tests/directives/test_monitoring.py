@@ -115,6 +115,67 @@ def test_an_outer_section_may_close_it(configured: Configured) -> None:
     assert configured(outer + PAGES).ask("/metrics", peer=HERE).status == 403
 
 
+@behaviour("SetHandler", "VirtualHost")
+def test_each_virtual_host_keeps_to_it(configured: Configured) -> None:
+    """Where the section stands makes no difference, nor by which of its hosts it is asked for."""
+    gateway = configured(
+        "<Location />\nRequire all granted\n</Location>\n"
+        + PAGES
+        + "<VirtualHost *>\nServerName a.example\n</VirtualHost>\n"
+        "<VirtualHost *>\nServerName b.example\n"
+        "<Location /own>\nSetHandler metrics\n</Location>\n"
+        "<LocationMatch ^/open$>\nSetHandler metrics\nRequire all granted\n</LocationMatch>\n"
+        "</VirtualHost>\n"
+    )
+    for host, path in (
+        ("a.example", "/metrics"),
+        ("b.example", "/server-status"),
+        ("b.example", "/own"),
+    ):
+        assert gateway.ask(path, host=host, peer="192.0.2.7").status == 403, (host, path)
+        assert gateway.ask(path, host=host, peer=HERE).status == 200, (host, path)
+    assert gateway.ask("/open", host="b.example", peer="192.0.2.7").status == 200
+    assert gateway.ask("/own", host="a.example", peer=HERE).status == 404
+    whole = configured("<VirtualHost *>\nServerName c\nSetHandler metrics\n</VirtualHost>\n")
+    assert whole.ask("/any", host="c", peer="192.0.2.7").status == 403
+    assert whole.ask("/any", host="c", peer=HERE).status == 200
+
+
+@behaviour("SetHandler", "VirtualHost", "Require")
+def test_sections_of_virtual_hosts_are_later_ones(configured: Configured) -> None:
+    """As in Apache: what they say of all their paths is said of the main server's pages as well."""
+    gateway = configured(
+        PAGES + "<VirtualHost *>\nServerName a.example\n"
+        "<Location />\nRequire ip 192.0.2.7\n</Location>\n</VirtualHost>\n"
+    )
+    assert gateway.ask("/metrics", host="a.example", peer="192.0.2.7").status == 200
+    assert gateway.ask("/metrics", host="a.example", peer=HERE).status == 403
+
+
+@behaviour("SetHandler", "Require")
+def test_debians_status_conf(configured: Configured) -> None:
+    """``Require local`` is what the file says itself; of that a proxy on this machine is a client,
+    as in Apache."""
+    gateway = configured(
+        "<Location /server-status>\nSetHandler server-status\nRequire local\n</Location>\n"
+        "ExtendedStatus On\n<IfModule mod_proxy.c>\nProxyStatus On\n</IfModule>\n"
+    )
+    assert gateway.ask("/server-status", peer=HERE).status == 200
+    assert gateway.ask("/server-status", peer="192.0.2.7").status == 403
+    assert gateway.ask("/server-status", "X-Forwarded-For: 192.0.2.7", peer=HERE).status == 200
+
+
+@behaviour("SetHandler", "ProxyPass")
+def test_a_mount_comes_first(configured: Configured) -> None:
+    """As in Apache, unless it leaves the page out."""
+    everything = "ProxyPass / scgi://127.0.0.1:4000/\n"
+    asked = configured(PAGES + everything).ask("/metrics", peer=HERE)
+    assert asked.where == ["127.0.0.1:4000"]
+    left_out = configured(PAGES + "ProxyPass /metrics !\n" + everything)
+    assert left_out.ask("/metrics", peer=HERE).where == []
+    assert b"scgiproxy_requests_total" in page(left_out, "/metrics").body
+
+
 # -- what is counted ---------------------------------------------------------------------------
 
 

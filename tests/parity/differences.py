@@ -80,6 +80,10 @@ DIFFERENCES = {
         "ranges less than 80 bytes apart are sent as one (RFC 9110 section 15.3.7.2 allows it)"
     ),
     "options-star": "OPTIONS * is answered with Allow",
+    "own-pages": (
+        "server-status without a Require of its own section is for clients on this machine, and "
+        "not for those of a proxy on it; with Apache it has that of the site"
+    ),
     "path-info": (
         "PATH_INFO is decoded and SCRIPT_NAME is the mount point; Apache's guess is right only "
         "for paths without an escape"

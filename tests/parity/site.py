@@ -20,7 +20,7 @@ MODULES = Path("/usr/lib/apache2/modules")
 _LOADED = [
     *("mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user"),
     *("auth_basic", "access_compat", "alias", "env", "setenvif", "headers", "mime", "dir"),
-    *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer"),
+    *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer", "status"),
     *("lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness"),
     "lbmethod_heartbeat",
 ]
@@ -58,6 +58,19 @@ SERVERS = {
 <Location "/sh">
     SetHandler "proxy:scgi://${BACKEND}"
 </Location>
+""",
+    "status": """\
+<Location "/server-status">
+    SetHandler server-status
+    Require local
+</Location>
+ExtendedStatus On
+ProxyStatus On
+<Proxy "balancer://app">
+    BalancerMember "scgi://${BACKEND}"
+    BalancerMember "scgi://${OTHER}"
+</Proxy>
+ProxyPass "/app/" "balancer://app/"
 """,
     "limits": """\
 LimitRequestLine 200

@@ -183,6 +183,13 @@ CASES = (
             ),
         ),
     ),
+    Case(
+        name="access-own-page",
+        request=get("/server-status", "X-Forwarded-For: 192.0.2.7"),
+        config="<Location /server-status>\nSetHandler server-status\n</Location>",
+        own_page=True,
+        differs=Differs("own-pages", {"status": 200}, {"status": 403}, only_these=False),
+    ),
     _chosen("by-name", "second.test"),
     _chosen("by-alias", "other.test"),
     _chosen("case", "SECOND.Test"),
