@@ -65,6 +65,9 @@ DECISIONS = {
     "HTTP/0.9 and HTTP/2": "http-versions",
     "Upgrade is ignored": "upgrade",
     "what counts against a member": "faults",
+    "an enabled member is tried at once": "enabling",
+    "BalancerInherit hides balancers": "balancer-inherit",
+    "what survives a restart": "balancer-persist",
     "both lengths": "framing",
 }
 
