@@ -34,7 +34,7 @@ AT_ONCE = 16
 
 FIRST_PAUSE = 1.0
 """Seconds without new ones when one could not be made, or the backend has closed one; doubled each
-time until one is used."""
+time until there is a request."""
 
 LONGEST_PAUSE = 60.0
 
@@ -108,6 +108,7 @@ class ReadyConnections:
         self._attempts: dict[_Attempt, None] = {}
         self._filling: IDelayedCall | None = None
         self._pause = 0.0
+        self._rests_since = 0.0
         self._not_before = 0.0
         self._closes_at = inf
 
@@ -154,6 +155,8 @@ class ReadyConnections:
                 one.close()
         if found is None:
             self._make_room()
+            self._pause = min(self._pause, FIRST_PAUSE)
+            self._not_before = self._rests_since + self._pause
         else:
             self._pause = self._not_before = 0.0
         if self._filling is None and now >= self._not_before:
@@ -235,6 +238,7 @@ class ReadyConnections:
         # Those that go together count once.
         if now >= self._not_before:
             self._pause = min(self._pause * 2 or FIRST_PAUSE, LONGEST_PAUSE)
+            self._rests_since = now
             self._not_before = now + self._pause
 
     def failed(self, attempt: _Attempt, error: BaseException | None) -> None:

@@ -398,6 +398,26 @@ def test_one_that_is_used_makes_up_for_that() -> None:
     call.dispatch.release()
 
 
+def test_who_finds_none_makes_the_pause_short() -> None:
+    """After a second, and not after a minute, there are some again, if there are requests."""
+    keeping = Keeping(kept(1), balanced=False)
+    for _ in range(30 * 8):
+        keeping.accept()
+        for end in keeping.ends:
+            end.close()
+        keeping.clock.advance(0.125)
+    for _ in range(3):
+        before = len(keeping.ends)
+        call = keeping.scene.call(GetRequest())
+        assert not call.dispatch.kept
+        call.dispatch.cancel()
+        for _ in range(8 + 10):
+            keeping.accept()
+            keeping.ends[-1].close()
+            keeping.clock.advance(0.125)
+        assert len(keeping.ends) > before
+
+
 def test_none_gets_old() -> None:
     keeping = Keeping(kept(), balanced=False)
     keeping.accept()
