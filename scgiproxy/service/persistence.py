@@ -59,6 +59,7 @@ class Persistence:
         self._owner = str(source.absolute())
         self._file_name = f"scgiproxy-{re.sub('[^A-Za-z0-9._-]', '_', source.stem)}-balancers.json"
         self._directory, self._position = _directory(config, environment)
+        self._removed = environment.get("RUNTIME_DIRECTORY", "").split(":")
         self._is_restored = False
         self._written = b""
         self._writing: Deferred[None] | None = None
@@ -86,6 +87,12 @@ class Persistence:
                 " DefaultRuntimeDir of its own"
             )
         self.file = file
+        if str(file.path.parent) in self._removed:
+            _log.warn(
+                "balancer.persist: {directory} is removed when the service stops (RuntimeDirectory);"
+                " expected a StateDirectory in its unit, or DefaultRuntimeDir",
+                directory=str(file.path.parent),
+            )
         if not self._is_restored:
             self._is_restored = True
             self._restore(file)

@@ -233,3 +233,67 @@ class TestDiscovery:
             f"f:2: BalancerMember: route: expected at most {MAX_ROUTE_PREFIX} bytes with discover=a:"
             " each member's own route begins with it"
         )
+
+
+class TestWhoseTheyAre:
+    TEXT = """\
+        BalancerPersist {}
+        ProxyPass /a balancer://a
+        BalancerMember balancer://a scgi://localhost
+        BalancerMember balancer://late scgi://localhost
+        ProxyHCExpr ok {{%{{REQUEST_STATUS}} == 200}}
+        <VirtualHost *>
+          BalancerPersist {}
+          ProxyPass /late balancer://late
+          ProxyPass /a balancer://a
+          ProxyPass /own balancer://own
+          BalancerMember balancer://own scgi://localhost
+          ProxyHCExpr OK {{%{{REQUEST_STATUS}} == 204}}
+        </VirtualHost>
+        <VirtualHost *>
+          ProxyPass /a balancer://a nofailover=On
+        </VirtualHost>
+        """
+
+    def test_of_which_server(self) -> None:
+        """A virtual host's are those that it says something of; it may be the only one that uses
+        one of the main server's."""
+        config = load(self.TEXT.format("Off", "Off"))
+        assert [host.balancers for host in (config.main, *config.virtual_hosts)] == [
+            ("a", "late"),
+            ("own",),
+            ("a@f:15",),
+        ]
+
+    @pytest.mark.parametrize(
+        ("main", "host", "persistent"),
+        [
+            ("Off", "Off", {}),
+            ("On", "On", {"a": 1, "late": 1, "own": 7, "a@f:15": 1}),
+            ("On", "Off", {"a": 1, "late": 1, "a@f:15": 1}),
+            ("Off", "On", {"own": 7}),
+        ],
+    )
+    def test_which_survive_a_restart(
+        self, main: str, host: str, persistent: dict[str, int]
+    ) -> None:
+        """Those of the servers that say so; a virtual host says what the main server does."""
+        found = load(self.TEXT.format(main, host)).persistent
+        assert found == {key: Position("f", line) for key, line in persistent.items()}
+
+    def test_conditions(self) -> None:
+        """Those that a change may name: the server's own, then the main server's."""
+        balancers = load(self.TEXT.format("Off", "Off")).balancers
+        names = {
+            key: [one.name for one in balancer.conditions.values()]
+            for key, balancer in balancers.items()
+        }
+        assert names == {"a": ["ok"], "late": ["ok"], "own": ["OK"], "a@f:15": ["ok"]}
+
+
+@pytest.mark.parametrize("name", ["route", "redirect"])
+def test_a_route_goes_into_headers(name: str) -> None:
+    (error,) = errors_of(
+        f'BalancerMember balancer://b scgi://h "{name}=a\tb"\nProxyPass / balancer://b{MEMBER}'
+    )
+    assert error == f"f:1: BalancerMember: {name}: expected no control characters, got 'a\\tb'"

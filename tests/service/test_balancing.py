@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from scgiproxy.pool.balance import BUILT_IN, MethodFactory
 from scgiproxy.pool.discovery import Found
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.changes import member_change
 from scgiproxy.rules.discovery import DiscoverySettings, RecordKind
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.members import BalancerMembers
@@ -180,6 +182,44 @@ class TestDiscoveries:
             assert not service.parts.checks._running
             assert not service.parts.readiness._running
             assert reactor.getDelayedCalls() == []
+
+    def found(self, made: GatewayParts, number: int, *found: Found) -> None:
+        made.balancing.discoveries[number]._apply(found)
+
+    def test_what_was_changed_of_a_member_stays(self) -> None:
+        """Before a request can go there, and whatever a record says later."""
+        made = parts(self.TEXT)
+        managed = made.balancing.managed["b"]
+        one = Found(TcpAddress("192.0.2.1", 4000), 1, 2.0, "app")
+        two = Found(TcpAddress("192.0.2.2", 4000), 1, 2.0, "app")
+        self.found(made, 1, one, two)
+        member = managed.member("scgi://192.0.2.1:4000")
+        managed.change_member(member, member_change({"w_lf": "5", "w_status_D": "1"}))
+        self.found(made, 1, replace(one, load_factor=3.0, lbset=2), two)
+        assert (member.full_factor, member.lbset, member.disabled) == (500, 2, True)
+        self.found(made, 1, two)
+        seen: list[bool] = []
+        set_backends = managed.pool.set_backends
+
+        def look(backends: Sequence[Backend]) -> None:
+            seen.extend(each.disabled for each in backends if each.label == member.label)
+            set_backends(backends)
+
+        managed.pool.set_backends = look  # type: ignore[method-assign]
+        self.found(made, 1, one, two)
+        assert seen == [True]
+        assert managed.member(member.label) is not member
+
+    def test_an_added_member_stays_when_others_come(self) -> None:
+        made = parts("ProxyPass / balancer://b/ growth=2\n" + DISCOVERED)
+        managed = made.balancing.managed["b"]
+        added = managed.add("scgi://192.0.2.7")
+        self.found(made, 0, Found(TcpAddress("192.0.2.1", 4000), 0, 1.0, "app"))
+        assert managed.pool.backends[-1] is added
+        assert managed.growth_left == 1
+        # And gives its place back when a name server knows of it as well.
+        self.found(made, 0, Found(TcpAddress("192.0.2.7", 4000), 0, 1.0, "app"))
+        assert (managed.added, managed.growth_left) == ([], 2)
 
 
 def _member(url: str, kind: RecordKind | None = None, **settings: Any) -> Member:

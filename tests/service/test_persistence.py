@@ -416,6 +416,16 @@ class TestDirectories:
         parts.persistence.release()
         assert [path.name for path in tmp_path.iterdir()] == ["scgiproxy-gw_1-balancers.json.lock"]
 
+    def test_one_that_goes_with_the_service(
+        self, gateway: Make, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing would survive there."""
+        monkeypatch.setenv("RUNTIME_DIRECTORY", f"/run/x:{tmp_path}")
+        gateway().start()
+        assert [line.partition(" (")[0] for line in told] == [
+            f"warn: balancer.persist: {tmp_path} is removed when the service stops"
+        ]
+
     @pytest.mark.parametrize("kind", ["nothing", "a file"])
     def test_one_that_is_none(self, gateway: Make, tmp_path: Path, kind: str) -> None:
         if kind == "a file":
