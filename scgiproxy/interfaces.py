@@ -180,7 +180,8 @@ class IResourcePlugin(IPlugin):
         sections; called when the parts of a gateway are made, also by ``--check``, once for each
         server that names it. Raises ValueError with a sentence for the user if the settings do not
         suit it. The settings of one request are its ``settings``, and its ``prepath`` is the path
-        of the Location."""
+        of the Location. A resource with a `longest_body` (bytes) is asked with no longer one: that
+        is 413, before it is read."""
 
 
 class IResponseReceiver(Interface):

@@ -22,7 +22,7 @@ from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
 
-_REPORTS = frozenset({"server-info", "balancer-manager", "ldap-status"})
+_REPORTS = frozenset({"server-info", "ldap-status"})
 """Handlers of Apache that tell of itself."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ERROR_CODES = frozenset(status.value for status in HTTPStatus if status.value >= 400)

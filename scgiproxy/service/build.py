@@ -35,6 +35,7 @@ from scgiproxy.service.persistence import Persistence
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.manager.resource import BalancerManagerResource
 from scgiproxy.web.metrics import MetricsResource
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.serverstatus import ServerStatusResource
@@ -50,7 +51,9 @@ HANDLERS: Mapping[str, Callable[[NumbersSource], IResource]] = {
     "metrics": MetricsResource,
     "server-status": ServerStatusResource,
 }
-"""The built-in names of SetHandler. They come before those of plugins."""
+"""The built-in names of SetHandler, beside `MANAGER`. They come before those of plugins."""
+
+MANAGER = "balancer-manager"
 
 
 @implementer(IResourcePlugin)
@@ -93,6 +96,7 @@ class GatewayParts:
         self.readiness = Readiness(self.pools, dialer=self.dialer)
         self.balancing.members_changed = self._members_changed
         self.sites: list[GatewaySite] = []
+        self.managers: list[BalancerManagerResource] = []
         self.spool_use = SpoolUse()
         self.started = reactor.seconds()
         self._balancers: dict[str, Pool] = {}
@@ -191,7 +195,7 @@ class GatewayParts:
         found: dict[str, IResource] = {}
         if not host.handlers:
             return found
-        plugins: dict[str, Any] = dict(self._built_in())
+        plugins: dict[str, Any] = dict(self._built_in(host))
         if not host.handlers.keys() <= plugins.keys():
             # Looked up only when a configuration names one: it imports every plugin file.
             found_plugins = getPlugins(IResourcePlugin, twisted.plugins)
@@ -211,10 +215,16 @@ class GatewayParts:
             self._problems += [Problem(at.file, at.line, message) for at in positions]
         return found
 
-    def _built_in(self) -> Iterator[tuple[str, _BuiltIn]]:
+    def _built_in(self, host: VirtualHost) -> Iterator[tuple[str, _BuiltIn]]:
         numbers = partial(take_numbers, self)
         for name, make in HANDLERS.items():
             yield name, _BuiltIn(name, partial(make, numbers))
+        yield MANAGER, _BuiltIn(MANAGER, partial(self._manager, host, numbers))
+
+    def _manager(self, host: VirtualHost, numbers: NumbersSource) -> IResource:
+        made = BalancerManagerResource(partial(self.managed, host), numbers, self.reactor)
+        self.managers.append(made)
+        return made
 
     @staticmethod
     def _settings(host: VirtualHost) -> Settings:

@@ -101,6 +101,9 @@ class GatewayService(MultiService):
         self.parts.readiness.stop()
         for channel in self._channels():
             channel.shut_down()
+        # Answers that would never end by themselves.
+        for manager in self.parts.managers:
+            manager.stop()
         if not await self._channels_closed(DRAIN):
             left = list(self._channels())
             self.log.info(

@@ -237,7 +237,13 @@ class VirtualHostResource(Resource):
         if request.upload is None:
             self._render_plugin(request, resource, name)
             return
-        spooled: Deferred[RequestBody] = request.spool(settings.limit_request_body)
+        limit = settings.limit_request_body
+        longest: int | None = getattr(resource, "longest_body", None)
+        if longest is not None:
+            limit = min(limit, longest) if limit else longest
+            if (request.framing.length or 0) > limit:
+                raise BodyTooLarge(f"the body is {request.framing.length} bytes; {limit} may be")
+        spooled: Deferred[RequestBody] = request.spool(limit)
         spooled.addCallback(self._give_content, request, resource, name)
         spooled.addErrback(request.failed)
 

@@ -64,9 +64,9 @@ def test_nothing_is_compressed(line: str) -> None:
 def test_pages_about_the_server() -> None:
     """Apache's handlers for them are noted once each; its own for files is none."""
     section = "<Location /x>\nSetHandler {}\n</Location>\n"
-    names = ("balancer-manager", "Balancer-Manager", "server-info", "default-handler", "None")
+    names = ("ldap-status", "LDAP-Status", "server-info", "default-handler", "None")
     text = "".join(map(section.format, names))
     assert notes_of(text) == [
-        "f:2: SetHandler: balancer-manager does nothing here: there is no such page",
+        "f:2: SetHandler: ldap-status does nothing here: there is no such page",
         "f:8: SetHandler: server-info does nothing here: there is no such page",
     ]

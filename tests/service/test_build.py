@@ -133,12 +133,13 @@ class TestPlugins:
         install(Plugin("greetings"), Plugin("other"))
         with pytest.raises(ConfigError) as raised:
             parts(HANDLER + "<VirtualHost *>\n</VirtualHost>\n")
-        known = "no such Resource plugin (greetings, metrics, other, server-status); did you mean greetings?"
+        names = "balancer-manager, greetings, metrics, other, server-status"
+        known = f"no such Resource plugin ({names}); did you mean greetings?"
         assert str(raised.value) == f"f:3: SetHandler greeting: {known}"
 
     def test_none_is_installed(self, install: Install) -> None:
         install()
-        with pytest.raises(ConfigError, match=r"\(metrics, server-status\)"):
+        with pytest.raises(ConfigError, match=r"\(balancer-manager, metrics, server-status\)"):
             parts(HANDLER)
 
     def test_settings_that_do_not_suit_it(self, install: Install) -> None:

@@ -1,0 +1,188 @@
+"""Answers requests for the balancer-manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+from urllib.parse import parse_qsl
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.template import Flattenable, tags
+
+from scgiproxy.pool.managed import ManagedBalancer
+from scgiproxy.web.errorpage import REASONS
+from scgiproxy.web.manager.apachexml import as_xml
+from scgiproxy.web.manager.document import as_document, encoded
+from scgiproxy.web.manager.editing import (
+    MOST_FORM,
+    NotDone,
+    change,
+    find_balancer,
+    find_member,
+    read_form,
+)
+from scgiproxy.web.manager.events import MOST_VIEWERS, Events
+from scgiproxy.web.manager.forms import balancer_forms, member_forms
+from scgiproxy.web.manager.page import FRAME, content
+from scgiproxy.web.manager.protection import is_rebound, refusal
+from scgiproxy.web.manager.snapshot import Snapshot, member_id, take_snapshot
+from scgiproxy.web.page import OwnPage, page, shown
+from scgiproxy.web.statistics import NumbersSource
+
+_JSON = "application/json"
+
+
+class BalancerManagerResource(OwnPage):
+    """The balancers as a page, and for programs; changes them when a form is posted.
+
+    - `balancers`: those to be shown, each time anew.
+    - `numbers`: of the gateway. `clock`: the reactor.
+
+    It may be mounted in any `twisted.web` server, if that sees to who has access. There the name
+    in the Host field is not checked: only a gateway knows its own names.
+    """
+
+    methods: ClassVar[Sequence[bytes]] = (b"GET", b"HEAD", b"POST")
+    longest_body = MOST_FORM
+
+    def __init__(
+        self,
+        balancers: Callable[[], Sequence[ManagedBalancer]],
+        numbers: NumbersSource,
+        clock: IReactorTime,
+    ) -> None:
+        super().__init__()
+        self._balancers = balancers
+        self._numbers = numbers
+        self._events = Events(self._snapshot, clock)
+
+    def stop(self) -> None:
+        """End all streams of events: the gateway stops."""
+        self._events.stop()
+
+    def render(self, request: Request) -> bytes | int:
+        try:
+            if is_rebound(request):
+                name = shown((request.getHeader(b"host") or b"").decode("latin-1"))
+                raise NotDone(
+                    403,
+                    f"{name} is no name of this server: a client on this machine uses an address,"
+                    " localhost, or what ServerName and ServerAlias say.",
+                )
+            return super().render(request)
+        except NotDone as error:
+            return self._refuse(request, error)
+
+    def render_GET(self, request: Request) -> bytes | int:
+        query = _query(request)
+        for name in query:
+            if name.startswith(("b_", "w_")):
+                request.responseHeaders.setRawHeaders("Allow", ["POST"])
+                raise NotDone(405, f"{shown(name)}: what changes something is sent by POST.")
+        if "events" in query:
+            return self._follow(request)
+        if query.get("format", "json") != "json":
+            raise NotDone(400, "format: expected json.")
+        if query.get("xml"):
+            return _document(request, "text/xml; charset=utf-8", as_xml(self._snapshot()))
+        if _wants_json(request):
+            return _document(request, _JSON, encoded(as_document(self._snapshot())))
+        if query.get("b"):
+            return self._edit(request, query["b"], query.get("w", ""))
+        name = request.getRequestHostname().decode("utf-8", "backslashreplace")
+        title = f"Balancers of {shown(name)}"
+        return page(request, title, *content(self._snapshot()), frame=FRAME)
+
+    def render_POST(self, request: Request) -> bytes:
+        reason = refusal(request)
+        if reason:
+            raise NotDone(403, reason)
+        fields = read_form(request)
+        balancer, member = change(self._balancers(), fields, _who(request))
+        self._events.hurry()
+        if "xml" in _query(request):
+            return _document(request, "text/xml; charset=utf-8", as_xml(self._snapshot()))
+        if _wants_json(request):
+            return _document(request, _JSON, encoded(as_document(self._snapshot())))
+        request.setResponseCode(303)
+        # Back to the page, of which only the last part of the path is told: that leads nowhere else.
+        here = b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2]
+        place = b"" if member is None else b"#" + member_id(balancer.name, member.label).encode()
+        request.responseHeaders.setRawHeaders(b"Location", [here + place])
+        return page(request, "Done", tags.p(tags.a("Back", href="?")), frame=FRAME)
+
+    def _snapshot(self) -> Snapshot:
+        return take_snapshot(self._balancers(), self._numbers())
+
+    def _edit(self, request: Request, name: str, label: str) -> bytes:
+        balancer = find_balancer(self._balancers(), name)
+        forms = balancer_forms(balancer)
+        if label:
+            forms = member_forms(balancer, find_member(balancer, label))
+        return page(request, "Change a balancer", forms, frame=FRAME)
+
+    def _follow(self, request: Request) -> bytes | int:
+        headers = request.responseHeaders
+        _set_headers(request, "text/event-stream; charset=utf-8")
+        # A proxy that collects answers would hold them all back.
+        headers.setRawHeaders("X-Accel-Buffering", ["no"])
+        if request.method == b"HEAD":
+            return b""
+        if not self._events.add(request):
+            headers.setRawHeaders("Retry-After", ["10"])
+            raise NotDone(
+                503, f"{MOST_VIEWERS} are looking already: as many may follow the events at a time."
+            )
+        return NOT_DONE_YET
+
+    def _refuse(self, request: Request, error: NotDone) -> bytes:
+        request.setResponseCode(error.status, REASONS[error.status])
+        if _wants_json(request):
+            body = {"status": error.status, "problems": list(error.problems)}
+            return _document(request, _JSON, encoded(body))
+        told: Flattenable = [tags.li(shown(problem)) for problem in error.problems]
+        return page(
+            request,
+            f"{error.status} {REASONS[error.status].decode('ascii')}",
+            tags.ul(told, class_="problems"),
+            tags.p("Nothing has been changed. " if request.method == b"POST" else ""),
+            tags.p(tags.a("To the balancers", href="?", class_="button back")),
+            frame=FRAME,
+        )
+
+
+def _query(request: Request) -> dict[str, str]:
+    # Not `args`, which have what was posted in them.
+    query = request.uri.partition(b"?")[2].decode("latin-1")
+    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    return dict(pairs)
+
+
+def _wants_json(request: Request) -> bool:
+    if _query(request).get("format") == "json":
+        return True
+    accept = request.getHeader(b"accept") or b""
+    return _JSON.encode() in accept and b"text/html" not in accept
+
+
+def _who(request: Request) -> str:
+    """Who makes a change, for the log."""
+    user = getattr(request, "user", None)
+    address = request.getClientAddress()
+    where = str(getattr(address, "host", None) or "a UNIX socket")
+    return where if user is None else f"{shown(user.decode('utf-8', 'backslashreplace'))}, {where}"
+
+
+def _document(request: Request, content_type: str, body: bytes) -> bytes:
+    _set_headers(request, content_type)
+    return body
+
+
+def _set_headers(request: Request, content_type: str) -> None:
+    set_header = request.responseHeaders.setRawHeaders
+    set_header("Content-Type", [content_type])
+    set_header("X-Content-Type-Options", ["nosniff"])
+    set_header("Cross-Origin-Resource-Policy", ["same-origin"])
+    set_header("Cache-Control", ["no-store"])
+    set_header("Vary", ["Accept"])

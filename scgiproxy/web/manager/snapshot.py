@@ -1,0 +1,192 @@
+"""The state of the balancers at one moment, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.managed import ManagedBalancer
+from scgiproxy.pool.statistics import Chart
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.changes import Flag
+from scgiproxy.rules.health import ProbeResult
+from scgiproxy.rules.parameters import as_text
+from scgiproxy.web.statistics import USED_STATES, GatewayNumbers
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """What went wrong with a member last: the `log_key`, in words, and when."""
+
+    kind: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberState:
+    """One member. Times are seconds since the epoch, durations seconds.
+
+    - `id`: names it on the page; made of the names, and of nothing that could be mistaken there.
+    - `state`: one of `web.statistics.BACKEND_STATES`; `status_words`: as Apache tells it.
+    - `weight`: the load factor; `weight_now`: while it is slowly started, else the same.
+    - `load`: what the method keeps, Apache's lbstatus; 0 if that is no number.
+    - `percentiles`: p50, p90 and p99 of the last minute; None without a request.
+    - `retry_at`: when it is tried again, None unless it is in error.
+    """
+
+    id: str
+    name: str
+    state: str
+    status_words: str
+    flags: Mapping[Flag, bool]
+    route: str
+    redirect: str
+    lbset: int
+    weight: float
+    weight_now: float
+    limit: int | None
+    in_flight: int
+    elected: int
+    load: int
+    bytes_sent: int
+    bytes_received: int
+    errors: int
+    errors_by_kind: Mapping[str, int]
+    percentiles: tuple[float | None, float | None, float | None]
+    chart: Chart
+    last_failure: LastFailure | None
+    retry_at: float | None
+    last_probe: ProbeResult | None
+    settings: BackendSettings
+
+    @property
+    def used(self) -> bool:
+        """Whether any request may go there."""
+        return self.state in USED_STATES
+
+    @property
+    def left(self) -> int | None:
+        """Requests that are left of one that is given no new ones; None if it is."""
+        flags = self.flags
+        idle = flags[Flag.DRAINING] or flags[Flag.DISABLED] or flags[Flag.STOPPED]
+        return self.in_flight if idle else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerState:
+    """One balancer. `name` is without ``balancer://``; `queue_wait` are seconds, p90 of all who
+    waited; `retries` are attempts after the first one of a request."""
+
+    id: str
+    name: str
+    nonce: str
+    methods: Sequence[str]
+    settings: BalancerSettings
+    growth_left: int
+    queued: int
+    queue_wait: float | None
+    retries: int
+    members: Sequence[MemberState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All balancers at the time `now`."""
+
+    now: float
+    software: str
+    uptime: int
+    stopping: bool
+    balancers: Sequence[BalancerState]
+
+    @property
+    def structure(self) -> str:
+        """Another text when the page has to be made anew: there are others, or other nonces."""
+        parts = [
+            (balancer.id, balancer.nonce, *(member.id for member in balancer.members))
+            for balancer in self.balancers
+        ]
+        return _digest(*("\0".join(part) for part in parts))
+
+
+def take_snapshot(balancers: Sequence[ManagedBalancer], numbers: GatewayNumbers) -> Snapshot:
+    """The state of `balancers` at the time of `numbers`."""
+    return Snapshot(
+        now=numbers.now,
+        software=numbers.software,
+        uptime=numbers.uptime,
+        stopping=numbers.stopping,
+        balancers=[_balancer(balancer, numbers.now) for balancer in balancers],
+    )
+
+
+def member_id(balancer: str, label: str) -> str:
+    """`MemberState.id`."""
+    return "m" + _digest(balancer, label)
+
+
+def _balancer(balancer: ManagedBalancer, now: float) -> BalancerState:
+    pool = balancer.pool
+    return BalancerState(
+        id="b" + _digest(balancer.name),
+        name=balancer.name,
+        nonce=balancer.nonce,
+        methods=balancer.methods,
+        settings=pool.settings,
+        growth_left=balancer.growth_left,
+        queued=pool.queued,
+        queue_wait=pool.statistics.queue.percentile(90),
+        retries=pool.statistics.retries,
+        members=[_member(balancer.name, member, now) for member in pool.backends],
+    )
+
+
+def _member(balancer: str, member: Backend, now: float) -> MemberState:
+    statistics = member.statistics
+    recent = statistics.recent(now)
+    fault = member.last_fault
+    return MemberState(
+        id=member_id(balancer, member.label),
+        name=member.label,
+        state=member.state_name,
+        status_words=member.status_words,
+        flags={
+            Flag.IGNORE_ERRORS: member.ignore_errors,
+            Flag.DRAINING: member.draining,
+            Flag.DISABLED: member.disabled,
+            Flag.STOPPED: member.stopped,
+            Flag.STANDBY: member.standby,
+            Flag.SPARE: member.spare,
+            Flag.CHECK_FAILED: member.check_failed,
+        },
+        route=as_text(member.route),
+        redirect=as_text(member.redirect),
+        lbset=member.lbset,
+        weight=member.full_factor / 100,
+        weight_now=member.factor / 100,
+        limit=member.limit,
+        in_flight=member.in_flight,
+        elected=member.elected,
+        load=member.load if isinstance(member.load, int) else 0,
+        bytes_sent=member.bytes_sent,
+        bytes_received=member.bytes_received,
+        errors=member.errors,
+        errors_by_kind=dict(statistics.errors),
+        percentiles=(recent.percentile(50), recent.percentile(90), recent.percentile(99)),
+        chart=statistics.chart(now),
+        last_failure=None
+        if fault is None
+        else LastFailure(fault.log_key, str(fault), member.last_fault_at),
+        retry_at=member.down_until if member.state_name == "down" else None,
+        last_probe=member.last_probe,
+        settings=member.settings,
+    )
+
+
+def _digest(*texts: str) -> str:
+    whole = "\0\0".join(texts).encode("utf-8", "surrogateescape")
+    return blake2b(whole, digest_size=8).hexdigest()
