@@ -106,7 +106,7 @@ class Pool:
 
     def set_method(self, method: IBalancingMethod) -> None:
         """Choose by `method` from now on."""
-        self._selection.method = method
+        self._selection.use(method)
         self.times = method if IResponseTimes.providedBy(method) else None
 
     @property

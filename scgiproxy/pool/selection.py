@@ -49,9 +49,14 @@ class Selection:
     def __init__(
         self, members: Sequence[Backend], method: IBalancingMethod, settings: BalancerSettings
     ) -> None:
-        self.method = method
+        self.use(method)
         self.settings = settings
         self.change(members)
+
+    def use(self, method: IBalancingMethod) -> None:
+        """Choose by `method` from now on."""
+        self.method = method
+        self._accounting = ISessionAccounting.providedBy(method)
 
     def change(self, members: Sequence[Backend]) -> None:
         """Other members, or other flags, routes and sets of the same ones."""
@@ -63,6 +68,7 @@ class Selection:
         # A session finds ordinary members before standbys, whatever their set.
         self._for_sessions = sorted(members, key=lambda member: member.standby)
         self.routes = frozenset(member.route for member in members if member.route)
+        self._limited = any(member.limit is not None for member in members)
         self._slow = [member for member in members if member.settings.slow_start]
         for member in members:
             if not member.settings.slow_start:
@@ -82,21 +88,24 @@ class Selection:
         if stuck is not None:
             if stuck.full():
                 return Blocked.FULL
-            if ISessionAccounting.providedBy(self.method):
-                self.method.stuck([one for one in self.members if one.usable(now)], stuck)
+            if self._accounting:
+                self.method.stuck(  # type: ignore[attr-defined]
+                    [one for one in self.members if one.usable(now)], stuck
+                )
             return stuck
         if self._bound(session):
             return Blocked.NONE
         competing = self._competing(now, tried)
         if not competing:
             return Blocked.NONE
-        free = [member for member in competing if not member.full()]
-        if not free:
-            return Blocked.FULL
+        if self._limited:
+            competing = [member for member in competing if not member.full()]
+            if not competing:
+                return Blocked.FULL
         for member in self._slow:
             if member.factor != member.full_factor:
                 member.warm(now)
-        chosen: Backend | None = self.method.choose(free, request)  # type: ignore[assignment]
+        chosen: Backend | None = self.method.choose(competing, request)  # type: ignore[assignment]
         return Blocked.NONE if chosen is None else chosen
 
     def has_other(
@@ -105,7 +114,14 @@ class Selection:
         """Whether a member is left that is not one of `tried`."""
         if self._stuck(now, tried, session) is not None:
             return True
-        return not self._bound(session) and bool(self._competing(now, tried))
+        if self._bound(session):
+            return False
+        # Hardly ever is more than a look at one or two members needed.
+        for group in self._sets:
+            for member in group.ordinary:
+                if member not in tried and not member.draining and member.usable(now):
+                    return True
+        return bool(self._competing(now, tried))
 
     def would_recover(
         self, failing: Backend, now: float, tried: Collection[Backend], session: Session | None
