@@ -201,8 +201,7 @@ class ManagedBalancer:
             if member not in self._written:
                 self._adopt([member])
                 if saved is not None:
-                    for note in self._restore_member(member, saved):
-                        self._note(note)
+                    self._restore_member(member, saved)
             elif saved is not None:
                 by_hand = {name: saved.changed[name] for name in _RECORDED if name in saved.changed}
                 if by_hand:
@@ -212,46 +211,55 @@ class ManagedBalancer:
 
     def saved(self) -> SavedBalancer:
         """What is different from the configuration, and what was counted."""
-        members = {label: saved for label, saved in self._of_members.items() if saved.changed}
+        members: dict[str, SavedMember] = {}
         for member in self.pool.backends:
             counters = {name: getattr(member, name) for name in sorted(COUNTERS)}
             if type(member.load) is not int:  # a plugin's method may keep anything there
                 del counters["load"]
-            changed = members[member.label].changed if member.label in members else {}
+            changed = self._of_members.get(member.label, SavedMember()).changed
             members[member.label] = SavedMember(self._as_written(member), changed, counters)
+        for label, saved in self._of_members.items():
+            if saved.changed:
+                members.setdefault(label, saved)
         added = tuple(member.label for member in self.added)
         return SavedBalancer(self._configured, self._changed, added, members)
 
     def restore(self, saved: SavedBalancer) -> None:
-        """Take up what `saved` has, as far as the configuration is still the same; what cannot be
-        is logged, a line each. Of members that are to be discovered it is remembered."""
+        """Take up what `saved` has, as far as the configuration is still the same. Of members that
+        are to be discovered it is remembered. Both are logged, a line each: what is different from
+        the configuration then, and what was dropped."""
         if saved.changed and not _agree(saved.configured, self._configured):
-            self._note(f"{self.pool.name}: its configuration is another one now")
+            self._drop(self.pool.name, "its configuration is another one now")
         elif saved.changed:
             try:
                 self._apply(balancer_change(saved.changed))
                 self._changed = _relative(saved.changed, self._configured)
             except ValueError as error:
-                self._note(f"{self.pool.name}: {error}")
+                self._drop(self.pool.name, error)
+            else:
+                self._tell_restored(self.pool.name, self._configured, self.fields)
         for label in saved.added:
             if all(member.label != label for member in self.pool.backends):
                 try:
                     self._add(label)
                 except ValueError as error:
-                    self._note(f"{label} of {self.pool.name}: {error}")
+                    self._drop(f"{label} of {self.pool.name}", error)
         known = {member.label: member for member in self.pool.backends}
-        # An account is one of its method, with the members' factors.
-        same = _agree({"b_lbm": saved.configured.get("b_lbm", "")}, self._configured)
+        # An account is one of its method.
+        method = saved.changed.get("b_lbm", saved.configured.get("b_lbm"))
+        same = method == self.pool.settings.method
         for label, one in saved.members.items():
             counters = {name: n for name, n in one.counters.items() if same or name != "load"}
             one = replace(one, counters=counters)
-            if label in known:
-                for note in self._restore_member(known[label], one):
-                    self._note(note)
+            member = known.get(label)
+            if member is not None:
+                before = fields_of(member)
+                self._restore_member(member, one)
+                self._tell_restored(f"{label} of {self.pool.name}", before, fields_of(member))
             elif self.discovers:
                 self._of_members[label] = one
             elif one.changed and label not in saved.added:
-                self._note(f"{label} of {self.pool.name}: there is no such member any more")
+                self._drop(f"{label} of {self.pool.name}", "there is no such member any more")
         self.pool.set_backends(self.pool.backends)
 
     # ------------------------------------------------------------------------------------------
@@ -331,9 +339,8 @@ class ManagedBalancer:
             changed.pop(Flag.CHECK_FAILED.form_field, None)
         self._of_members[member.label] = SavedMember(written, changed)
 
-    def _restore_member(self, member: Backend, saved: SavedMember) -> list[str]:
-        """Notes of what could not be taken up. The pool is not told yet."""
-        notes = []
+    def _restore_member(self, member: Backend, saved: SavedMember) -> None:
+        """The pool is not told yet."""
         self._of_members.pop(member.label, None)
         if saved.changed:
             where = f"{member.label} of {self.pool.name}"
@@ -343,12 +350,11 @@ class ManagedBalancer:
                     self._assign(member, change)
                     self._remember(member, change)
                 except ValueError as error:
-                    notes.append(f"{where}: {error}")
+                    self._drop(where, error)
             else:
-                notes.append(f"{where}: its configuration is another one now")
+                self._drop(where, "its configuration is another one now")
         for name, number in saved.counters.items():
             setattr(member, name, number)
-        return notes
 
     def _as_written(self, member: Backend) -> dict[str, str]:
         fields = described_member(self._written[member])
@@ -364,8 +370,18 @@ class ManagedBalancer:
         )
 
     @staticmethod
-    def _note(note: str) -> None:
-        _log.info("balancer.restore: what was changed is dropped: {note}", note=note, notice=True)
+    def _tell_restored(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        if told := describe_differences(before, after):
+            _log.info("balancer.restore: {what}: {told}", what=what, told=told, notice=True)
+
+    @staticmethod
+    def _drop(what: str, why: object) -> None:
+        _log.info(
+            "balancer.restore: what was changed is dropped: {what}: {why}",
+            what=what,
+            why=str(why),
+            notice=True,
+        )
 
 
 def _relative(fields: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:

@@ -53,7 +53,22 @@ def test_everything(told: list[str]) -> None:
     assert after.pool._selection.method.name == "bybusyness"
     assert after.turns(6) == before.turns(6)
     assert state(restarted(after, S(), S(standby=True))) == state(after)
-    assert told == []
+    assert told[:3] == [
+        (
+            "info: balancer.restore: balancer://app: lbmethod byrequests -> bybusyness, maxattempts none"
+            " -> 2, stickysession none -> SID|SID"
+        ),
+        (
+            "info: balancer.restore: unix:/b|scgi://b of balancer://app: set 0 -> 4, draining, no standby"
+            " any more, failed its health check"
+        ),
+        (
+            "info: balancer.restore: unix:/c|scgi://c of balancer://app: load factor 1 -> 2.5, route"
+            " none -> r3, hcmethod NONE -> TCP, hcinterval (ms) none -> 30000, hcpasses none -> 1,"
+            " hcfails none -> 1, enabled"
+        ),
+    ]
+    assert len(told) == 6
 
 
 def test_only_what_is_different_is_kept() -> None:
@@ -94,7 +109,7 @@ def test_another_configuration_of_a_member(loaded: bool, told: list[str]) -> Non
     assert [one.elected for one in after.pool.backends] == [
         one.elected for one in before.pool.backends
     ]
-    assert told == [
+    assert [line for line in told if "dropped" in line] == [
         (
             "info: balancer.restore: what was changed is dropped: unix:/a|scgi://a of"
             " balancer://app: its configuration is another one now"
@@ -116,7 +131,7 @@ def test_another_configuration_of_the_balancer(told: list[str]) -> None:
     assert after.pool.settings.wait == 0
     assert [one.full_factor for one in after.pool.backends] == [500, 100]
     assert [one.load for one in after.pool.backends] == [0, 0]
-    assert told == [
+    assert [line for line in told if "dropped" in line] == [
         (
             "info: balancer.restore: what was changed is dropped: balancer://app: its configuration"
             " is another one now"
