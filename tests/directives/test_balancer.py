@@ -88,6 +88,16 @@ def test_attempts(configured: Configured, word: str, expected: str) -> None:
     assert gateway.clients[0].answers[0].status == 503
 
 
+@behaviour("maxattempts=")
+@pytest.mark.parametrize("word", ["", "maxattempts=1", "maxattempts=5"])
+def test_attempts_at_a_single_member(configured: Configured, word: str) -> None:
+    """No member is tried twice for one request; the next request tries it again."""
+    gateway = configured(balancer("", parameters=word))
+    gateway.down = {A}
+    assert turns(gateway, 2) == "aa"
+    assert [client.answers[0].status for client in gateway.clients] == [503, 503]
+
+
 @behaviour("forcerecovery=", "retry=")
 @pytest.mark.parametrize(
     ("word", "hits"), [("", 4), ("forcerecovery=On", 4), ("forcerecovery=Off", 2)]

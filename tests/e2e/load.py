@@ -43,8 +43,8 @@ class Load:
     """Load on ``http://127.0.0.1:PORT/PATH``, one request after the other on each connection.
 
     A connection that the server closes after an answer is made anew. `is_right` looks at a whole
-    body. Leaving the context stops it; `stop` does, and tells. A request under way is brought to
-    its end then, and counts.
+    body, and `report` is what became of them so far. Leaving the context stops it; `stop` does, and
+    tells. A request under way is brought to its end then, and counts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Load:
         self._connections = connections
         self._is_right = is_right
         self._request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        self._report = Report()
+        self.report = Report()
         self._stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -74,8 +74,8 @@ class Load:
         self._stopping = True
         self._thread.join(_PATIENCE + 1)
         if self._thread.is_alive():
-            self._report.failures["still under way"] += 1
-        return self._report
+            self.report.failures["still under way"] += 1
+        return self.report
 
     async def _run(self) -> None:
         asking = [asyncio.create_task(self._ask_again()) for _ in range(self._connections)]
@@ -93,9 +93,9 @@ class Load:
                     async with asyncio.timeout(_PATIENCE):
                         stays = await self._ask(reader, writer)
             except _CutOffError:
-                self._report.cut_off += 1
+                self.report.cut_off += 1
             except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-                self._report.failures[repr(error)] += 1
+                self.report.failures[repr(error)] += 1
             finally:
                 if writer is not None:
                     writer.close()
@@ -114,10 +114,10 @@ class Load:
         except (ConnectionError, EOFError) as error:
             raise _CutOffError from error
         if not first.startswith(b"HTTP/1.1 200 "):
-            self._report.failures[first.decode("latin-1")] += 1
+            self.report.failures[first.decode("latin-1")] += 1
         elif self._is_right(body):
-            self._report.answered += 1
-            self._report.seconds.append(monotonic() - begun)
+            self.report.answered += 1
+            self.report.seconds.append(monotonic() - begun)
         else:
-            self._report.failures[f"body {body[:40]!r}"] += 1
+            self.report.failures[f"body {body[:40]!r}"] += 1
         return fields.get(b"connection") != b"close"

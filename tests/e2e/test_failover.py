@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,28 @@ def test_answers_that_come_in_pieces(
     assert log.count("backend.truncated: the backend closed after") == reports[1].cut_off
     assert reports[0].answered > 1000
     assert reports[1].answered > TIMES
+
+
+def test_a_full_listen_queue_is_busy_and_not_down(
+    start_gateway: Callable[[str], Gateway], tmp_path: Path
+) -> None:
+    """The requests go to the other member, each is told, and no member is in error for it."""
+    path = tmp_path / "killed.sock"
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(path))
+        busy.listen(0)
+        while True:
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            if waiting.connect_ex(str(path)) == errno.EAGAIN:
+                break
+        members = Members(start_gateway, tmp_path, "unix")
+        stack.enter_context(members.steady)
+        with Load(members.gateway.port, 4, is_number) as load:
+            wait_until(lambda: load.report.answered > 100, "a hundred answers")
+            report = load.stop()
+    assert (dict(report.failures), report.cut_off) == ({}, 0)
+    log = members.gateway.logged()
+    assert "is in error" not in log
+    assert f"answers after the listen queue of unix:{path} is full (" in log
