@@ -134,12 +134,14 @@ class GatewayParts:
 
     def managed(self, host: VirtualHost) -> Sequence[ManagedBalancer]:
         """The balancers that `host` may change, in the order of their definition: its own, and,
-        with BalancerInherit, before them the main server's."""
-        main = self.config.main
-        keys = host.balancers
+        with BalancerInherit, before them the main server's, but for names that it has itself."""
+        main, known = self.config.main, self.balancing.managed
+        found = [known[key] for key in host.balancers if key in known]
         if host is not main and host.server.balancer_inherit:
-            keys = main.balancers + keys
-        return [self.balancing.managed[key] for key in keys if key in self.balancing.managed]
+            own = {balancer.name for balancer in found}
+            inherited = [known[key] for key in main.balancers if key in known]
+            found = [one for one in inherited if one.name not in own] + found
+        return found
 
     @property
     def access_logs(self) -> Iterable[AccessLogFile]:

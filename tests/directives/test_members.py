@@ -190,6 +190,17 @@ def test_whose_balancers_a_virtual_host_changes(configured: Configured) -> None:
     assert managed(first)[0] is not managed(second)[1]
 
 
+@behaviour("BalancerInherit")
+def test_a_balancer_of_a_name_that_the_main_server_has_too(configured: Configured) -> None:
+    """On a virtual host's page a name means what it does in its mounts."""
+    text = balancer("")
+    gateway = configured(f"BalancerInherit On\n{text}\n<VirtualHost *>\n{text}\n</VirtualHost>")
+    (of_main,) = gateway.parts.managed(gateway.config.main)
+    (of_host,) = gateway.parts.managed(gateway.config.virtual_hosts[0])
+    assert (of_main.name, of_host.name) == ("cluster", "cluster")
+    assert of_main is not of_host
+
+
 @behaviour("BalancerGrowth")
 def test_balancers_cannot_be_added(configured: Configured) -> None:
     """Apache's page has no way to do it either."""
