@@ -198,7 +198,7 @@ def _tags(member: MemberState) -> Iterator[str]:
 
 def _kinds(errors: Mapping[str, int]) -> str:
     most_first: Iterable[tuple[str, int]] = sorted(errors.items(), key=lambda pair: -pair[1])
-    return ", ".join(f"{count(number)} {_kind(kind)}" for kind, number in most_first)
+    return ", ".join(f"{count(number)} {shown(_kind(kind))}" for kind, number in most_first)
 
 
 def _kind(log_key: str) -> str:

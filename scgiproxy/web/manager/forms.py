@@ -111,6 +111,9 @@ def _ends(text: str = "Save") -> Tag:
 
 def _input(name: str, title: str, values: Mapping[str, str], attributes: Mapping[str, str]) -> Tag:
     value = values.get(name, "")
+    if value.encode("utf-8", "replace").decode() != value:
+        # No text, so a browser cannot send it: it stays as it is.
+        return tags.label(title, tags.input(value=shown(value), disabled="disabled"))
     return tags.label(title, tags.input(name=name, value=value, **attributes))
 
 

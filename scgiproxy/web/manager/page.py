@@ -109,7 +109,9 @@ def identity(nonce: str, balancer: str, member: str | None = None) -> Iterator[T
     fields = {"b": balancer, "w": member, "nonce": nonce}
     for name, value in fields.items():
         if value is not None:
-            yield tags.input(type="hidden", name=name, value=value)
+            # What is no text a browser cannot send; it finds nothing.
+            text = value.encode("utf-8", "replace").decode()
+            yield tags.input(type="hidden", name=name, value=text)
 
 
 def _balancer(balancer: BalancerState, now: float) -> Tag:
