@@ -66,6 +66,7 @@ DECISIONS = {
     "Upgrade is ignored": "upgrade",
     "what counts against a member": "faults",
     "an enabled member is tried at once": "enabling",
+    "changes by the balancer-manager": "balancer-manager",
     "BalancerInherit hides balancers": "balancer-inherit",
     "what survives a restart": "balancer-persist",
     "both lengths": "framing",

@@ -18,10 +18,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from scgiproxy.web.manager.resource import BalancerManagerResource
+from tests.e2e.png import reduced
 from tests.e2e.test_demo_browser import browser
 from tests.web.manager.stage import STAGES
 
-WIDE = (1280, 900)
+WIDE = (1280, 1290)
 PHONE = (390, 844)
 
 
@@ -39,7 +40,7 @@ def photograph(driver: Chrome, path: Path, size: tuple[int, int], scheme: str, w
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"height": height})
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     assert wide <= width, f"{path.name}: the page is {wide} wide"
-    driver.save_screenshot(str(path))
+    path.write_bytes(reduced(driver.get_screenshot_as_png()))
 
 
 def photograph_all(base: str, folder: Path, scratch: Path) -> None:
@@ -61,8 +62,8 @@ def photograph_all(base: str, folder: Path, scratch: Path) -> None:
             )
 
         show("full")
-        photograph(driver, folder / "manager-light.png", WIDE, "light", True)
-        photograph(driver, folder / "manager-dark.png", WIDE, "dark", True)
+        photograph(driver, folder / "manager-light.png", WIDE, "light", False)
+        photograph(driver, folder / "manager-dark.png", WIDE, "dark", False)
         photograph(driver, folder / "manager-phone.png", PHONE, "light", False)
         show("full", edit)
         photograph(driver, folder / "manager-edit.png", WIDE, "light", False)

@@ -72,6 +72,25 @@ ProxyStatus On
 </Proxy>
 ProxyPass "/app/" "balancer://app/"
 """,
+    "manager": """\
+<Location "/balancer-manager">
+    SetHandler balancer-manager
+    Require local
+</Location>
+<Proxy "balancer://app">
+    BalancerMember "scgi://${BACKEND}" route=a loadfactor=2 max=8
+    BalancerMember "scgi://${OTHER}" route=b redirect=a lbset=1 status=+H max=8
+    BalancerMember "${SOCKET}" status=+D max=8
+    ProxySet stickysession=ROUTEID|rid growth=2 nonce=secret
+</Proxy>
+<Proxy "balancer://plain">
+    BalancerMember "scgi://${BACKEND}" max=8
+    BalancerMember "scgi://${OTHER}" max=8
+    ProxySet nonce=other nofailover=On timeout=5 maxattempts=3 lbmethod=bybusyness
+</Proxy>
+ProxyPass "/app/" "balancer://app/"
+ProxyPass "/plain/" "balancer://plain/"
+""",
     "limits": """\
 LimitRequestLine 200
 LimitRequestFields 10

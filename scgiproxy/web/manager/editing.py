@@ -47,10 +47,11 @@ def read_form(request: Request) -> dict[str, str]:
     if len(body) > MOST_FORM:
         raise NotDone(413, f"The form is longer than {MOST_FORM} bytes.")
     try:
+        text = "&".join(piece for piece in body.decode("ascii").split("&") if piece)
         pairs = parse_qsl(
-            body.decode("ascii"),
+            text,
             keep_blank_values=True,
-            strict_parsing=bool(body),
+            strict_parsing=bool(text),
             errors="surrogateescape",
             max_num_fields=_MOST_FIELDS,
         )
