@@ -223,13 +223,13 @@ class Dispatch:
         backend, route = self.backend, self._route
         if self.stage is not _CONNECTED or backend is None or route is None:
             return False
-        stale = self.kept
+        stale, self.kept = self.kept, False
         if not stale and not self._pool.may_repeat(self, fault):
             return False
         backend.bytes_sent += sent
         backend.bytes_received += received
         if stale:
-            self._connect(route)
+            self._dial(route)
             return True
         self.repeats += 1
         # Unlike those of a failed connection these do not say whose they are.
@@ -260,7 +260,11 @@ class Dispatch:
             self._retried = self.attempts
             pool.statistics.retries += 1
         if self._addresses:
-            self._dial(route)
+            if route.ready is None:
+                self._dial(route)
+            else:
+                self.stage = _DIALLING
+                pool.dialer.put_off(partial(self._take_ready, route))
             return
         self.stage = _RESOLVING
         self.deadline = self._begun_at + route.timeout
@@ -287,13 +291,6 @@ class Dispatch:
 
     # -- attempts ------------------------------------------------------------------------------
 
-    def _dial(self, route: Route) -> None:
-        if route.ready is None:
-            self._connect(route)
-        else:
-            self.stage = _DIALLING
-            self._pool.dialer.put_off(partial(self._take_ready, route))
-
     def _take_ready(self, route: Route) -> None:
         """Use a connection that is there, or else make one."""
         if self.stage is not _DIALLING:
@@ -304,14 +301,13 @@ class Dispatch:
             repeatable = request is not None and request.method in IDEMPOTENT
             kept = route.ready.take(self._addresses[self._index], repeatable)
         if kept is None:
-            self._connect(route)
+            self._dial(route)
         else:
             self.kept = True
             kept.hand_over(self)
 
-    def _connect(self, route: Route) -> None:
+    def _dial(self, route: Route) -> None:
         self.stage = _DIALLING
-        self.kept = False
         dialling = self._pool.dialer.dial(
             self._addresses[self._index],
             self,
