@@ -29,6 +29,9 @@ LONGEST_IDLE = 30.0
 LOOK = 1.0
 """Seconds between two looks at what is kept, and whether it is still wanted."""
 
+LONGEST_DELAY = 1.0
+"""Seconds by which a busy backend may be late to close one."""
+
 AT_ONCE = 16
 """Connections under way to one backend, at most."""
 
@@ -164,7 +167,7 @@ class ReadyConnections:
         return found
 
     def _is_good(self, one: ReadyConnection, age: float, repeatable: bool) -> bool:
-        if not repeatable and self._closes_at / 2 <= age < self._closes_at * 2:
+        if not repeatable and self._closes_at / 2 <= age < self._surely_closed_at:
             return False
         if one.is_alive():
             self._outlived(age)
@@ -177,8 +180,13 @@ class ReadyConnections:
 
     def _outlived(self, age: float) -> None:
         """It was no habit of the backend's: it was stopped, perhaps."""
-        if age >= self._closes_at * 2:
+        if age >= self._surely_closed_at:
             self._closes_at = inf
+
+    @property
+    def _surely_closed_at(self) -> float:
+        """The age at which a backend with that habit has closed all, even if it is held up."""
+        return max(self._closes_at * 2, self._closes_at + LONGEST_DELAY)
 
     # -- filling -------------------------------------------------------------------------------
 

@@ -345,6 +345,21 @@ def test_a_post_uses_those_of_other_ages(age: float) -> None:
     call.dispatch.release()
 
 
+@pytest.mark.parametrize(("age", "used"), [(0.5, False), (1.0, False), (1.5, True)])
+def test_a_backend_may_be_late(age: float, used: bool) -> None:
+    """That one lives a little longer does not show yet that it is not about to be closed."""
+    keeping = Keeping(kept(1), balanced=False)
+    keeping.accept()
+    keeping.advance(0.125)
+    keeping.ends[0].close()
+    while not keeping.open:
+        keeping.advance(0.125)
+    keeping.advance(age)
+    call = keeping.scene.call(PostRequest())
+    assert call.dispatch.kept is used
+    call.dispatch.cancel()
+
+
 def test_one_that_lives_longer_shows_that_it_was_no_habit() -> None:
     """The backend was stopped once, say."""
     keeping = Keeping(kept(1), balanced=False)
