@@ -12,61 +12,81 @@ for each connection when that is over, with how many others are open then:
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import sys
+import threading
 from pathlib import Path
 from time import monotonic
+from typing import BinaryIO
 
 
 class Backend:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._open = 0
+        self._lock = threading.Lock()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, connection: socket.socket) -> None:
         begun = monotonic()
-        self._open += 1
-        told, age = "broken -", 0.0
+        with self._lock:
+            self._open += 1
+        told = "broken -"
+        age = 0.0
         try:
-            first = await asyncio.wait_for(reader.read(1), self._seconds)
+            # What is there when the time is over counts: a busy machine loses no request.
+            connection.settimeout(self._seconds)
+            first = connection.recv(1)
             age = monotonic() - begun
             told = "left -"
             if first:
-                told = await self._answer(first, reader, writer)
+                connection.settimeout(20)
+                with connection.makefile("rwb") as stream:
+                    told = self._answer(first, stream)
         except TimeoutError:
             told, age = "closed -", monotonic() - begun
         except (EOFError, ConnectionError):
             pass
         finally:
-            writer.close()
-            self._open -= 1
-            print(f"{told} {age:.4f} {self._open}", flush=True)
+            with self._lock:
+                connection.close()
+                self._open -= 1
+                print(f"{told} {age:.4f} {self._open}", flush=True)
 
-    async def _answer(
-        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> str:
-        size = int(first + (await reader.readuntil(b":"))[:-1])
-        words = (await reader.readexactly(size + 1))[:-2].decode().split("\0")
+    def _answer(self, first: bytes, stream: BinaryIO) -> str:
+        size = first
+        while (byte := _exactly(stream, 1)) != b":":
+            size += byte
+        words = _exactly(stream, int(size) + 1)[:-2].decode().split("\0")
         variables = dict(zip(words[::2], words[1::2], strict=True))
-        body = await reader.readexactly(int(variables["CONTENT_LENGTH"]))
+        body = _exactly(stream, int(variables["CONTENT_LENGTH"]))
         query = variables["QUERY_STRING"]
         told = query.encode() + body
-        writer.write(b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(told) + told)
+        stream.write(b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(told) + told)
         return f"{variables['REQUEST_METHOD']} {query}"
 
 
-async def main(address: str, seconds: float) -> None:
-    serve = Backend(seconds).serve
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def main(address: str, seconds: float) -> None:
+    backend = Backend(seconds)
     if address.startswith("/"):
-        server = await asyncio.start_unix_server(serve, address, backlog=128)
+        # The one who was killed could not remove it.
+        Path(address).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address)
+        listener.listen(128)
     else:
         host, _, port = address.rpartition(":")
-        server = await asyncio.start_server(serve, host, int(port), backlog=128)
-    await server.serve_forever()
+        listener = socket.create_server((host, int(port)), backlog=128)
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=backend.serve, args=(connection,), daemon=True).start()
 
 
 if __name__ == "__main__":
-    if sys.argv[1].startswith("/"):
-        # The one who was killed could not remove it.
-        Path(sys.argv[1]).unlink(missing_ok=True)
-    asyncio.run(main(sys.argv[1], float(sys.argv[2])))
+    main(sys.argv[1], float(sys.argv[2]))
