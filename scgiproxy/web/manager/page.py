@@ -53,8 +53,8 @@ _OF_MEMBER = (
     ("elected", "Chosen"),
     ("weight", "Weight"),
     ("errors", "Errors"),
-    ("sent", "To member"),
-    ("received", "From member"),
+    ("sent", "Sent"),
+    ("received", "Received"),
 )
 _BUTTONS = (
     ("drain", Flag.DRAINING, True, "Drain", "Gives it no requests but those of its sessions"),
