@@ -16,13 +16,11 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IPullProducer
-from twisted.web.server import NOT_DONE_YET, Request
-from zope.interface import implementer
+from twisted.web.server import Request
 
-from scgiproxy.log.events import Logger
 from scgiproxy.web.metricfamilies import families
 from scgiproxy.web.page import OwnPage
+from scgiproxy.web.pieces import answer_in_pieces
 from scgiproxy.web.statistics import NumbersSource
 
 Encoder = Callable[[Collector], bytes]
@@ -65,8 +63,7 @@ class MetricsResource(OwnPage):
 
     def render_GET(self, request: Request) -> int:
         encoder = self._set_headers(request)
-        request.registerProducer(_Exposition(request, self._collector.pieces(), encoder), False)
-        return NOT_DONE_YET
+        return answer_in_pieces(request, _texts(self._collector.pieces(), encoder))
 
     @staticmethod
     def _set_headers(request: Request) -> Encoder:
@@ -82,49 +79,18 @@ class MetricsResource(OwnPage):
         return encoder
 
 
-@implementer(IPullProducer)
-class _Exposition:
-    """Writes the text piece by piece: that of a thousand mounts takes seconds to make, and
-    requests have their turns in between."""
-
-    _log = Logger()
-
-    def __init__(self, request: Request, pieces: Iterator[Metric], encoder: Encoder) -> None:
-        self._request = request
-        self._pieces = pieces
-        self._encoder = encoder
-        self._name = ""
-
-    def resumeProducing(self) -> None:
-        try:
-            text = self._next()
-        except Exception:
-            self._log.failure("while collecting metrics")
-            self._request.unregisterProducer()
-            self._request.loseConnection()
-            return
-        if text:
-            self._request.write(text)
-            return
-        if self._encoder is openmetrics.generate_latest:
-            self._request.write(_END)
-        self._request.unregisterProducer()
-        self._request.finish()
-
-    def _next(self) -> bytes:
-        """The text of the next piece; empty after the last one."""
-        piece = next(self._pieces, None)
-        if piece is None:
-            return b""
-        text = self._encoder(_Piece(piece)).removesuffix(_END)
+def _texts(pieces: Iterator[Metric], encoder: Encoder) -> Iterator[bytes]:
+    name = ""
+    for piece in pieces:
+        text = encoder(_Piece(piece)).removesuffix(_END)
         # A family is described once, before its samples.
-        while piece.name == self._name and text.startswith(b"#"):
+        while piece.name == name and text.startswith(b"#"):
             text = text.partition(b"\n")[2]
-        self._name = piece.name
-        return text
-
-    def stopProducing(self) -> None:
-        """The client has gone."""
+        name = piece.name
+        if text:
+            yield text
+    if encoder is openmetrics.generate_latest:
+        yield _END
 
 
 @dataclass(frozen=True)

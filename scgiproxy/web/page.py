@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ STYLE = files("scgiproxy.web").joinpath("page.css").read_text("utf-8")
 CHART_HEIGHT = 32
 """Of a chart's coordinates; how high it is on the page, its style says."""
 
-_END = b"</body></html>"
+_END = b"</main></body></html>"
 
 
 class OwnPage(Resource):
@@ -82,6 +82,17 @@ def page(request: Request, title: str, *content: Flattenable, frame: Frame | Non
 
     `content` goes into ``<main>``, after the title. It must not hold a Deferred that waits.
     """
+    return b"".join(page_in_pieces(request, title, content, frame))
+
+
+def page_in_pieces(
+    request: Request,
+    title: str,
+    content: Iterable[Flattenable],
+    frame: Frame | None = None,
+) -> Iterator[bytes]:
+    """The same, one part of `content` at a time. Bytes among it are markup, such as the beginning
+    of an element that ends later. The headers are set when this returns."""
     frame = frame or _PLAIN
     set_header = request.responseHeaders.setRawHeaders
     set_header("Content-Type", ["text/html; charset=utf-8"])
@@ -89,6 +100,12 @@ def page(request: Request, title: str, *content: Flattenable, frame: Frame | Non
     set_header("X-Content-Type-Options", ["nosniff"])
     set_header("Referrer-Policy", [frame.referrer_policy])
     set_header("Cache-Control", ["no-store"])
+    return _pieces(request, title, content, frame)
+
+
+def _pieces(
+    request: Request, title: str, content: Iterable[Flattenable], frame: Frame
+) -> Iterator[bytes]:
     document = tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
@@ -98,14 +115,15 @@ def page(request: Request, title: str, *content: Flattenable, frame: Frame | Non
             tags.link(rel="icon", href="data:,"),
             tags.style(frame.style),
         ),
-        tags.body(Tag("main")(tags.h1(title), *content)),
+        tags.body(Tag("main")(tags.h1(title))),
         lang="en",
     )
-    text = b"<!DOCTYPE html>\n" + _flatten(request, document)
-    if frame.script:
-        # Not through the template, which would escape what is no text.
-        text = text.removesuffix(_END) + frame.script + _END
-    return text
+    text = _flatten(request, document).removesuffix(_END)
+    yield b"<!DOCTYPE html>\n" + text
+    for part in content:
+        yield part if isinstance(part, bytes) else _flatten(request, part)
+    # The script does not go through the template, which would escape what is no text.
+    yield _END.replace(b"</body>", frame.script + b"</body>")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Flattenable]]) -> Tag:
@@ -156,7 +174,7 @@ def bars(values: Sequence[float], highest: float) -> str:
     return "".join(drawn)
 
 
-def _flatten(request: Request, document: Tag) -> bytes:
+def _flatten(request: Request, document: Flattenable) -> bytes:
     pieces: list[bytes] = []
     failures: list[Failure] = []
     flatten(request, document, pieces.append).addErrback(failures.append)

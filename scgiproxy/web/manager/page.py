@@ -67,7 +67,7 @@ _BUTTONS = (
 
 
 def content(snapshot: Snapshot) -> Iterator[Flattenable]:
-    """All of the page."""
+    """All of the page, part by part; bytes are markup."""
     cells = top_cells(snapshot)
     yield tags.p(
         f"As of {moment(snapshot.now)}. Reload the page for newer numbers.",
@@ -86,7 +86,12 @@ def content(snapshot: Snapshot) -> Iterator[Flattenable]:
             class_="panel",
         )
     for balancer in snapshot.balancers:
-        yield _balancer(balancer, snapshot.now)
+        # In pieces: there may be many members. An id is nothing but letters and digits.
+        yield f'<section class="balancer" aria-labelledby="h{balancer.id}">'.encode()
+        yield _head(balancer)
+        for member in balancer.members:
+            yield _member(balancer, member, snapshot.now)
+        yield b"</section>"
     yield tags.p(
         "Rates and percentiles are of the last minute, charts of the last two. Programs read ",
         tags.a("JSON", href="?format=json"),
@@ -114,7 +119,7 @@ def identity(nonce: str, balancer: str, member: str | None = None) -> Iterator[T
             yield tags.input(type="hidden", name=name, value=text)
 
 
-def _balancer(balancer: BalancerState, now: float) -> Tag:
+def _head(balancer: BalancerState) -> Tag:
     cells = balancer_cells(balancer)
     name = shown(balancer.name)
     head = tags.div(
@@ -133,12 +138,7 @@ def _balancer(balancer: BalancerState, now: float) -> Tag:
         id=balancer.id,
         class_="head",
     )
-    return tags.section(
-        _with(head, cells),
-        *(_member(balancer, member, now) for member in balancer.members),
-        class_="balancer",
-        **{"aria-labelledby": "h" + balancer.id},
-    )
+    return _with(head, cells)
 
 
 def _member(balancer: BalancerState, member: MemberState, now: float) -> Tag:

@@ -27,7 +27,8 @@ from scgiproxy.web.manager.forms import balancer_forms, member_forms
 from scgiproxy.web.manager.page import FRAME, content
 from scgiproxy.web.manager.protection import is_rebound, refusal
 from scgiproxy.web.manager.snapshot import Snapshot, member_id, take_snapshot
-from scgiproxy.web.page import OwnPage, page, shown
+from scgiproxy.web.page import OwnPage, page, page_in_pieces, shown
+from scgiproxy.web.pieces import answer_in_pieces
 from scgiproxy.web.statistics import NumbersSource
 
 _JSON = "application/json"
@@ -92,7 +93,8 @@ class BalancerManagerResource(OwnPage):
             return self._edit(request, query["b"], query.get("w", ""))
         name = request.getRequestHostname().decode("utf-8", "backslashreplace")
         title = f"Balancers of {shown(name)}"
-        return page(request, title, *content(self._snapshot()), frame=FRAME)
+        pieces = page_in_pieces(request, title, content(self._snapshot()), FRAME)
+        return b"" if request.method == b"HEAD" else answer_in_pieces(request, pieces)
 
     def render_POST(self, request: Request) -> bytes:
         reason = refusal(request)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
+from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.web.manager.asking import HERE, HOST, MEMBER, Manager, problems
+from tests.web.manager.asking import FORM, HERE, HOST, MEMBER, Manager, problems
 from tests.web.manager.stage import NONCE, Stage, full_stage
 
 
@@ -378,19 +382,36 @@ def test_programs_get_no_nonce_across_origins(manager: Manager) -> None:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_in_a_tree_of_another_program(stock: Callable[..., Any]) -> None:
+@pytest_twisted.ensureDeferred
+async def test_in_a_tree_of_another_program() -> None:
     """It is a Resource as any other."""
     manager = Manager(full_stage)
     root = Resource()
     root.putChild(b"balancers", manager.resource)
-    site = Site(root)
-    body = f"b=shop&w={MEMBER}&nonce={NONCE}&w_ls=4"
-    text = stock(
-        site,
-        f"POST /balancers HTTP/1.1\r\nHost: x:1\r\nOrigin: http://x:1\r\nContent-Type:"
-        f" application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}",
-    )
-    assert text.startswith(b"HTTP/1.1 303 See Other\r\n")
-    assert b"Location: ./balancers#m" in text
-    assert manager.member.lbset == 4
-    assert b"<h2" in stock(site, "GET /balancers HTTP/1.1\r\nHost: x:1\r\n\r\n")
+    port = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
+    here = f"http://127.0.0.1:{port.getHost().port}"
+
+    def send(method: str, headers: dict[str, str], body: str = "") -> tuple[int, str, str]:
+        connection = HTTPConnection("127.0.0.1", port.getHost().port, timeout=10)
+        with closing(connection):
+            connection.request(method, "/balancers", body, {"Connection": "close", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("Location", ""), answer.read().decode()
+
+    async def ask(*request: Any) -> tuple[int, str, str]:
+        found: tuple[int, str, str] = await deferToThread(send, *request)
+        return found
+
+    try:
+        form = {"Content-Type": FORM}
+        body = f"b=shop&w={MEMBER}&nonce={NONCE}&w_ls=4"
+        status, location, _ = await ask("POST", {"Origin": here, **form}, body)
+        assert status == 303
+        assert location.startswith("./balancers#m")
+        assert manager.member.lbset == 4
+        status, _, text = await ask("GET", {})
+        assert (status, text.count("<article")) == (200, 8)
+        status, _, _ = await ask("POST", form, body)
+        assert status == 403
+    finally:
+        await port.stopListening()
