@@ -8,12 +8,8 @@ that is short of its length is never made to look whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProducer, IPullProducer, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,8 +26,6 @@ from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.log.events import Logger
 from scgiproxy.message.framing import (
     LAST_CHUNK,
-    BodyKind,
-    RequestFraming,
     ResponseFraming,
     chunk,
     response_framing,
@@ -39,18 +33,12 @@ from scgiproxy.message.framing import (
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.headers import FRAMING_FIELDS, apply_edits
 from scgiproxy.web.errorpage import REASONS
-from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.web.pull import PullToPush
+from scgiproxy.web.received import ReceivedRequest
 from scgiproxy.web.statistics import MountStatistics
-from scgiproxy.wire.body import LiveUpload, RequestBody, SpoolingConsumer
 
 if TYPE_CHECKING:
-    from scgiproxy.message.target import Target
     from scgiproxy.rules.mapping import Mapped
-    from scgiproxy.rules.settings import Settings
-    from scgiproxy.web.channel import HttpChannel
-    from scgiproxy.web.site import GatewaySite
-    from scgiproxy.web.vhost import VirtualHostResource
 
 _STATUS_LINES = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in REASONS.items()
@@ -58,14 +46,10 @@ _STATUS_LINES = {
 
 
 @implementer(IGatewayRequest)
-class GatewayRequest(LazyRequest):
+class GatewayRequest(ReceivedRequest):
     """See the module.
 
-    - `target`: the normalised target, once the site has parsed it.
-    - `host_resource`, `mapped`, `settings`: the virtual host, the mount, the merged settings.
-    - `environment`: variables set by SetEnvIf, SetEnv and kin.
-    - `original_method`: as the client sent it; an internal redirect makes `method` GET.
-    - `user`: the authenticated user, or None.
+    - `mapped`: the mount that serves it, and what that makes of the path.
     - `redirects`: how many internal redirects led here; `carried`: response headers they keep.
     - `default_type`: the Content-Type of the answer that redirected here, for a file whose extension
       says none; None if there was none.
@@ -74,16 +58,8 @@ class GatewayRequest(LazyRequest):
     """
 
     log = Logger()
-    head_sent = False
-    gone = False
-    finished = 0
     refusal: ClientError | None = None
-    target: Target
-    site: GatewaySite
-    host_resource: VirtualHostResource
     mapped: Mapped | None = None
-    settings: Settings | None = None
-    user: bytes | None = None
     redirects = 0
     carried: HeaderList = []
     default_type: bytes | None = None
@@ -92,123 +68,10 @@ class GatewayRequest(LazyRequest):
     is_error_page = False
     status_sent = 0
     body_sent = 0
-    body_read = 0
     statistics: MountStatistics | None = None
-    upload: LiveUpload | None = None
-    body_due = True
-    """False as long as the client may wait for ``100 Continue``."""
-    server_identity: tuple[bytes, bytes] = (b"", b"")
     _framing = ResponseFraming.NO_BODY
     _length: int | None = None
     _held_head: bytes = b""
-
-    def __init__(
-        self,
-        channel: HttpChannel,
-        site: GatewaySite,
-        method: bytes,
-        uri: bytes,
-        protocol: bytes,
-        framing: RequestFraming,
-        headers: HeaderList,
-        keep_alive: bool,
-    ) -> None:
-        self.channel = channel
-        self.site = site
-        self.method = self.original_method = method
-        self.uri = uri
-        self.framing = framing
-        self.raw_headers = headers
-        self.keep_alive = keep_alive
-        self.protocol = self.clientproto = protocol
-        self.is_http11 = protocol == b"HTTP/1.1"
-        self.started = site.seconds()
-        self.environment: dict[bytes, bytes] = {}
-        self._gone_callbacks: list[Callable[[], None]] = []
-        if framing.kind is not BodyKind.NONE:
-            self.upload = LiveUpload(
-                framing.length or 0, channel.pause_upload, channel.resume_upload, self._wanted
-            )
-            self.body_due = not framing.expects_continue
-
-    # -- what the rules ask --------------------------------------------------------------------
-
-    @property
-    def decoded_path(self) -> bytes:
-        return self.target.path
-
-    @property
-    def query(self) -> bytes:  # type: ignore[override]
-        return self.target.query
-
-    @property
-    def remote_addr(self) -> bytes:
-        return self.channel.remote.host  # type: ignore[no-any-return]
-
-    @property
-    def remote_ip(self) -> IPv4Address | IPv6Address | None:
-        return self.channel.remote.ip  # type: ignore[no-any-return]
-
-    @property
-    def server_addr(self) -> bytes:
-        return self.channel.local.host  # type: ignore[no-any-return]
-
-    def header(self, name: bytes) -> bytes | None:
-        """The header of that lower-case name, repeated ones joined; None if absent."""
-        found = [value for key, value in self.raw_headers if key == name]
-        if len(found) <= 1:
-            return found[0] if found else None
-        return (b"; " if name == b"cookie" else b", ").join(found)
-
-    def replace_header(self, name: bytes, value: bytes) -> None:
-        """Set the header of that lower-case name, in place of those that came."""
-        kept = [item for item in self.raw_headers if item[0] != name]
-        self.raw_headers = [(name, value), *kept]
-
-    def header_names(self) -> Iterable[bytes]:
-        return (name for name, _ in self.raw_headers)
-
-    def isSecure(self) -> bool:
-        return bool(self.channel.local.secure)
-
-    def _times(self) -> tuple[int, int]:
-        """When the request began, and for how long it has gone on, in microseconds."""
-        elapsed = self.site.seconds() - self.started
-        return int(self.started * 1_000_000), int(elapsed * 1_000_000)
-
-    @cached_property
-    def conditional(self) -> bool:
-        """The request has a precondition (RFC 9110 section 13.1)."""
-        return any(name.startswith(b"if-") for name, _ in self.raw_headers)
-
-    @property
-    def origin(self) -> bytes:
-        """Scheme and authority by which the client knows this server."""
-        name, port = self.server_identity
-        secure = self.channel.local.secure
-        if port == (b"443" if secure else b"80"):
-            return (b"https://" if secure else b"http://") + name
-        return (b"https://" if secure else b"http://") + name + b":" + port
-
-    @property
-    def backend_headers(self) -> HeaderList:
-        """The request's headers as a backend gets them (RequestHeader, ProxyAddHeaders)."""
-        settings = self.settings
-        headers = self.raw_headers
-        hop_by_hop = self.framing.hop_by_hop
-        if hop_by_hop:
-            # Before the operator's own: a client must not name those away.
-            headers = [item for item in headers if item[0] not in hop_by_hop]
-        if settings is None or not (settings.request_headers or settings.add_forwarded_headers):
-            return headers
-        headers = list(headers)
-        if settings.add_forwarded_headers:
-            headers.append((b"x-forwarded-for", self.remote_addr))
-            headers.append((b"x-forwarded-host", self.header(b"host") or self.server_identity[0]))
-            own_name = self.host_resource.server.name or self.server_identity[0]
-            headers.append((b"x-forwarded-server", own_name))
-        apply_edits(settings.request_headers, headers, self, times=self._times)
-        return headers
 
     def start_again(self, environment: dict[bytes, bytes]) -> None:
         """Forget what the pass so far has found out: an internal redirect follows."""
@@ -229,43 +92,6 @@ class GatewayRequest(LazyRequest):
             if not self.upload.complete:
                 self.keep_alive = False
             self.upload = None
-
-    # -- the upload ----------------------------------------------------------------------------
-
-    def body_received(self, data: bytes) -> None:
-        self.body_read += len(data)
-        if self.upload is not None:
-            self.upload.received(data)
-
-    def body_ended(self) -> None:
-        if self.upload is not None:
-            self.upload.ended()
-
-    def body_failed(self, failure: Failure) -> None:
-        """The rest of the body will not come, or cannot be read."""
-        if self.upload is not None:
-            self.upload.failed(failure)
-
-    @property
-    def body_complete(self) -> bool:
-        return self.upload is None or self.upload.complete
-
-    def _wanted(self) -> None:
-        if not self.body_due:
-            self.body_due = True
-            if not self.head_sent:
-                self.channel.send_continue(self)
-
-    def spool(self, limit: int) -> Deferred[RequestBody]:
-        """Collect an upload of unknown length; fires with a source of its true length.
-
-        Fails with BodyTooLarge over `limit` bytes (0: no limit), with GatewayError when it cannot
-        be kept, or with what made the client's sending fail.
-        """
-        assert self.upload is not None
-        consumer = SpoolingConsumer(self.upload, limit, self.site.spool_use)
-        self.on_gone(consumer.stop)
-        return consumer.start()
 
     # -- the answer ----------------------------------------------------------------------------
 
@@ -416,12 +242,6 @@ class GatewayRequest(LazyRequest):
             deferred.errback(failure)
 
     # -- the client leaves ---------------------------------------------------------------------
-
-    def on_gone(self, callback: Callable[[], None]) -> None:
-        if self.gone:
-            callback()
-        elif not self.finished:
-            self._gone_callbacks.append(callback)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002  it says no more
         """The channel's connection is gone before the answer was complete."""
