@@ -287,6 +287,23 @@ def test_the_gateway_is_gone(watched: Watched) -> None:
     ), messages
 
 
+def test_a_page_that_nobody_sees(watched: Watched) -> None:
+    """It has no connection until it is looked at again, and then it is up to date."""
+    hide = (
+        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'));"
+    )
+    watched.open()
+    watched.driver.execute_script(hide, True)
+    watched.get(4)
+    time.sleep(2)
+    assert watched.cell("a", "elected") == "0"
+    watched.driver.execute_script(hide, False)
+    watched.wait(lambda: watched.cell("a", "elected") == "2", "what there was meanwhile")
+    assert watched.live == "live"
+    watched.assert_not_reloaded()
+
+
 def test_without_scripts(watched: Watched) -> None:
     """Forms and links do it all."""
     watched.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})

@@ -9,9 +9,11 @@ document.body.append(toast);
 const here = location.pathname;
 const SILENCE = 5000;
 let heard = 0;
+let asked = 0;
 let source = null;
 let making = false;
 let toasting = 0;
+let waiting = 0;
 
 function tell(text) {
   toast.textContent = text;
@@ -20,7 +22,7 @@ function tell(text) {
 }
 
 function connection(state, text) {
-  if (live.dataset.state === state && state === "lost") return;
+  if (live.dataset.state === state && state !== "still") return;
   live.dataset.state = state;
   live.textContent = text;
   main.classList.toggle("old", state === "lost");
@@ -77,6 +79,11 @@ async function makeAnew() {
 }
 
 function listen() {
+  clearTimeout(waiting);
+  if (source) source.close();
+  // A page that nobody sees has no connection: a browser has few of them for each server.
+  if (document.hidden) return;
+  asked = Date.now();
   source = new EventSource(`${here}?events`);
   source.addEventListener("state", (event) => {
     heard = Date.now();
@@ -88,21 +95,19 @@ function listen() {
   source.addEventListener("end", () => {
     source.close();
     lost();
-    setTimeout(listen, 1000);
+    waiting = setTimeout(listen, 1000);
   });
   source.onerror = () => {
     lost();
     // The browser gives up after an answer that is no stream.
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+    if (source.readyState === EventSource.CLOSED) waiting = setTimeout(listen, 3000);
   };
 }
 
 setInterval(() => {
-  if (heard && Date.now() - heard > SILENCE) lost();
+  if (heard && !document.hidden && Date.now() - Math.max(heard, asked) > SILENCE) lost();
 }, 1000);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && source && source.readyState === EventSource.CLOSED) listen();
-});
+document.addEventListener("visibilitychange", listen);
 
 // What has been changed, and what says whose it is: what others have changed meanwhile stays.
 function changes(form, button) {
