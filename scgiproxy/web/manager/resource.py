@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import Flattenable, tags
 
+from scgiproxy.log.events import Logger
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.manager.apachexml import as_xml
@@ -46,6 +47,7 @@ class BalancerManagerResource(OwnPage):
 
     methods: ClassVar[Sequence[bytes]] = (b"GET", b"HEAD", b"POST")
     longest_body = MOST_FORM
+    _log = Logger()
 
     def __init__(
         self,
@@ -139,6 +141,13 @@ class BalancerManagerResource(OwnPage):
         return NOT_DONE_YET
 
     def _refuse(self, request: Request, error: NotDone) -> bytes:
+        if request.method == b"POST":
+            self._log.info(
+                "balancer-manager: a change by {by} is refused, {status}: {problems}",
+                by=_who(request),
+                status=error.status,
+                problems=shown(str(error)),
+            )
         request.setResponseCode(error.status, REASONS[error.status])
         if _wants_json(request):
             body = {"status": error.status, "problems": list(error.problems)}

@@ -12,6 +12,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -211,6 +212,23 @@ def test_a_refusal_for_a_program(manager: Manager) -> None:
     found = json.loads(answer.body)
     assert found["status"] == 400
     assert [problem.split(":")[0] for problem in found["problems"]] == ["w_lf", "w_ls"]
+
+
+def test_a_refusal_is_logged(manager: Manager) -> None:
+    """In one line, whatever was sent."""
+    lines: list[str] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        manager.edit(b="x\nforged: line\x1b[2J")
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    (line,) = (line for line in lines if line.startswith("balancer-manager"))
+    assert "a change by 127.0.0.1 is refused, 404: There is no balancer" in line
+    assert line.isprintable()
 
 
 def test_no_nonce_is_asked_for() -> None:
