@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, escaped
+from scgiproxy.errors import ScgiProxyError
 from scgiproxy.log.events import Logger
 from scgiproxy.message.conditions import format_http_date
 from scgiproxy.message.environ import server_identity
@@ -21,6 +21,7 @@ from scgiproxy.rules.settings import ServerSettings
 from scgiproxy.web import refusal
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.channel import HttpChannel
+from scgiproxy.web.failurelog import FailureLog
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from scgiproxy.web.vhost import VirtualHostResource
 
 MOST_REMEMBERED = 1024
-
-
-# What clients get every day, and nobody wants to read; with a backend in it, it is news.
-_EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +115,7 @@ class GatewaySite(Site):
         self.secure = secure
         self.channels: set[HttpChannel] = set()
         self.spool_use = spool_use or SpoolUse()
+        self._failures = FailureLog(self._log, wheel)
         self._locals: dict[tuple[Any, Any], ConnectionEnd] = {}
         self._limits: dict[ConnectionEnd, ConnectionLimits] = {}
         self._known_hosts: dict[tuple[ConnectionEnd, bytes | None], _Host] = {}
@@ -241,8 +239,8 @@ class GatewaySite(Site):
     # -- what answers call ---------------------------------------------------------------------
 
     def answer_error(self, request: GatewayRequest, error: BaseException, detail: str = "") -> None:
-        """Log `error` in one line; an error page if there is time for one, else an abort."""
-        self._log_failure(request, error, detail)
+        """Log `error` (see `FailureLog`); an error page if there is time for one, else an abort."""
+        self._failures.tell(request, error, detail)
         if request.gone or request.finished:
             return
         if request.head_sent:
@@ -256,22 +254,3 @@ class GatewaySite(Site):
         host = request.host_resource
         for log in host.access_logs:
             log.log(request)
-
-    def _log_failure(self, request: GatewayRequest, error: BaseException, detail: str) -> None:
-        if isinstance(error, ClientGone):
-            level = self._log.debug
-        elif isinstance(error, ClientError) and error.status in _EVERYDAY and not detail:
-            level = self._log.info
-        else:
-            level = self._log.warn
-        level(
-            "{log_key}: {error} ({client} {method} {uri} elapsed={elapsed:.3f} s{detail})",
-            log_key=getattr(error, "log_key", "gateway.error"),
-            error=str(error),
-            client=request.channel.remote,
-            method=escaped(request.method),
-            uri=escaped(request.uri, 200),
-            elapsed=self.seconds() - request.started,
-            detail=" " + detail if detail else "",
-            request=request,
-        )
