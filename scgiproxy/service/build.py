@@ -42,10 +42,10 @@ from scgiproxy.web.serverstatus import ServerStatusResource
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.web.statistics import NumbersSource
 from scgiproxy.web.vhost import VirtualHostResource
-from scgiproxy.wire.body import SpoolUse
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.dial import Dialer
+from scgiproxy.wire.spool import SpoolUse
 
 HANDLERS: Mapping[str, Callable[[NumbersSource], IResource]] = {
     "metrics": MetricsResource,

@@ -14,7 +14,8 @@ from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.headers import apply_edits
 from scgiproxy.web.lazy import LazyRequest
-from scgiproxy.wire.body import LiveUpload, RequestBody, SpoolingConsumer
+from scgiproxy.wire.body import LiveUpload, RequestBody
+from scgiproxy.wire.spool import SpoolingConsumer
 
 if TYPE_CHECKING:
     from scgiproxy.message.target import Target

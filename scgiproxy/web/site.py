@@ -25,8 +25,8 @@ from scgiproxy.web.failurelog import FailureLog
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
-from scgiproxy.wire.body import SpoolUse
 from scgiproxy.wire.deadline import DeadlineWheel
+from scgiproxy.wire.spool import SpoolUse
 
 if TYPE_CHECKING:
     from scgiproxy.web.vhost import VirtualHostResource

@@ -25,7 +25,8 @@ from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.hosts import host_environ
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import MountStatistics, count_answer
-from scgiproxy.wire.body import FileBody, SpoolUse
+from scgiproxy.wire.body import FileBody
+from scgiproxy.wire.spool import SpoolUse
 
 if TYPE_CHECKING:
     from scgiproxy.web.mount import ProxyPassResource

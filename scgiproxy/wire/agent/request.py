@@ -27,10 +27,10 @@ from scgiproxy.message.backend_url import (
 from scgiproxy.message.environ import StaticEnviron, request_block
 from scgiproxy.message.headers import HeaderList, is_token
 from scgiproxy.wire.agent.response import AgentRequest, ResponseReceiver
-from scgiproxy.wire.body import Spool
 from scgiproxy.wire.client import ScgiClientFactory, ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
+from scgiproxy.wire.spool import Spool
 
 STATIC = StaticEnviron({b"SERVER_SOFTWARE": b"scgiproxy", b"REQUEST_SCHEME": b"http"})
 

@@ -7,7 +7,7 @@ from typing import IO
 
 from scgiproxy.errors import BodyTooLarge
 from scgiproxy.scgi.request import RequestHead, RequestParser
-from scgiproxy.wire.body import Spool
+from scgiproxy.wire.spool import Spool
 
 
 class RequestReader:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgiproxy.errors import BadRequest, BodyTooLarge
-from scgiproxy.wire.body import MEMORY_SPOOL
 from scgiproxy.wire.server.reader import RequestReader
+from scgiproxy.wire.spool import MEMORY_SPOOL
 from tests.wire.server.gateway import request_bytes
 
 
