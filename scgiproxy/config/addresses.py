@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from scgiproxy.config.endpoints import ENDPOINT_TYPES, check_endpoint
 from scgiproxy.config.model import HostAddress, Listener, Position
-from scgiproxy.config.problems import suggest
+from scgiproxy.rules.parameters import suggest
 
 _ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*:")
 _HOST_AND_PORT = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*):([0-9]+)")

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scgiproxy.config.scopes import Place
-from scgiproxy.rules.parameters import as_bytes as as_bytes
-from scgiproxy.rules.parameters import parse_integer as parse_integer
+from scgiproxy.rules.parameters import as_bytes, parse_integer
 
 T = TypeVar("T")
 

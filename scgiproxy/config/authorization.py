@@ -10,7 +10,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Sequence
 
-from scgiproxy.config.arguments import as_bytes, choice, flag, text
+from scgiproxy.config.arguments import choice, flag, text
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import SECTION, Context, Directive, Merge
 from scgiproxy.config.tree import Node
@@ -28,6 +28,7 @@ from scgiproxy.rules.access import (
 )
 from scgiproxy.rules.hostaccess import AccessOrder, parse_host_list
 from scgiproxy.rules.networks import parse_networks
+from scgiproxy.rules.parameters import as_bytes
 
 _PROVIDERS = "all granted|denied, ip, local, user or valid-user"
 _NOT_SERVED = ("host", "forward-dns", "env", "method", "expr", "group", "file-owner", "dbm-group")

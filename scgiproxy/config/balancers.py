@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scgiproxy.config.arguments import as_bytes, parse_duration, parse_flag, parse_integer
+from scgiproxy.config.arguments import parse_duration, parse_flag
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.workers import Parameter, field
 from scgiproxy.rules.balancer import BalancerSettings, Sticky
-from scgiproxy.rules.parameters import parse_sticky
+from scgiproxy.rules.parameters import as_bytes, parse_integer, parse_sticky
 
 _MAX_NONCE = 36
 _STATUSES = re.compile(r"[0-9]+(?:[, \t]+[0-9]+)*")

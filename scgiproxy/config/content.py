@@ -7,19 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
-from scgiproxy.config.arguments import (
-    as_bytes,
-    directory,
-    header_or_flag,
-    integer,
-    is_directory,
-    parse_integer,
-)
+from scgiproxy.config.arguments import directory, header_or_flag, integer, is_directory
 from scgiproxy.config.expressions import missing_groups
 from scgiproxy.config.scopes import MountDraft, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge
 from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.rules.mapping import Alias
+from scgiproxy.rules.parameters import as_bytes, parse_integer
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
 
 _REPORTS = frozenset({"server-info", "ldap-status"})

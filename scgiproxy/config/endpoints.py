@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from scgiproxy.config.arguments import is_directory, parse_integer
-from scgiproxy.config.problems import suggest
+from scgiproxy.config.arguments import is_directory
+from scgiproxy.rules.parameters import parse_integer, suggest
 
 _COLON = r" (a colon inside of a value is written \:)"
 _OCTAL = re.compile(r"[0-7]{3,4}")

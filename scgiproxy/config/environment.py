@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from scgiproxy.config.arguments import as_bytes
 from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import ANYWHERE, Directive, Merge, Read
@@ -13,6 +12,7 @@ from scgiproxy.rules.environment import (
     UnsetVariable,
     parse_assignment,
 )
+from scgiproxy.rules.parameters import as_bytes
 
 _FRAMING = ("CONTENT_LENGTH", "SCGI")
 """What the protocol itself sets: another value would break it, and is left out."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from scgiproxy.config.arguments import as_bytes, parse_header_name
+from scgiproxy.config.arguments import parse_header_name
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import ANYWHERE, Directive, Merge
 from scgiproxy.message.headers import cgi_name
 from scgiproxy.rules.headers import FRAMING_FIELDS, HeaderAction, HeaderEdit
+from scgiproxy.rules.parameters import as_bytes
 
 _ACTIONS = {action.value: action for action in HeaderAction}
 _SYNTAX = f"{'|'.join(_ACTIONS)} NAME [VALUE] [env=[!]VARIABLE]"

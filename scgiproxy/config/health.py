@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scgiproxy.config.arguments import integer, parse_duration, parse_integer
+from scgiproxy.config.arguments import integer, parse_duration
 from scgiproxy.config.expressions import compile_expression
 from scgiproxy.config.lexer import split_name, split_words
-from scgiproxy.config.problems import suggest
 from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import HOST, Context, Directive, Merge
 from scgiproxy.rules.expression import parse_condition
@@ -20,7 +19,7 @@ from scgiproxy.rules.health import (
     HealthCheck,
     HealthCondition,
 )
-from scgiproxy.rules.parameters import parse_check_method, parse_check_uri
+from scgiproxy.rules.parameters import parse_check_method, parse_check_uri, parse_integer, suggest
 
 _PREFIX = "health."
 """In front of a field of `HealthCheck`, among those of `BackendSettings`: each is a parameter of its

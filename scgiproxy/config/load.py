@@ -12,11 +12,12 @@ from scgiproxy.config.assembly import Check, assemble
 from scgiproxy.config.directives import DIRECTIVES, is_served
 from scgiproxy.config.lexer import Word, quote_word
 from scgiproxy.config.model import Config, Position
-from scgiproxy.config.problems import Problems, nearest, suggest
+from scgiproxy.config.problems import Problems
 from scgiproxy.config.scopes import ConfigurationDraft, HostDraft, Place
 from scgiproxy.config.table import Context, Directive
 from scgiproxy.config.tree import Node, TreeReader
 from scgiproxy.config.unsupported import explain_unsupported
+from scgiproxy.rules.parameters import nearest, suggest
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 """Where options without ``--listen`` listen."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from scgiproxy.config.balancers import BALANCER_PARAMETERS
-from scgiproxy.config.problems import suggest
 from scgiproxy.config.scopes import Parameters, Place
 from scgiproxy.config.workers import MEMBER_FLAGS, WORKER_PARAMETERS, Parameter
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.discovery import discovery_settings
+from scgiproxy.rules.parameters import suggest
 
 
 def read_parameters(

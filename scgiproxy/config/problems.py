@@ -6,8 +6,6 @@ import re
 
 from scgiproxy.config.model import Position
 from scgiproxy.errors import ConfigError, Problem
-from scgiproxy.rules.parameters import nearest as nearest
-from scgiproxy.rules.parameters import suggest as suggest
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

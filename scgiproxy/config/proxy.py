@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from ipaddress import ip_address
 
-from scgiproxy.config.arguments import as_bytes, parse_flag, parse_integer
+from scgiproxy.config.arguments import parse_flag
 from scgiproxy.config.expressions import compile_expression, missing_groups
 from scgiproxy.config.parameters import read_parameters, set_parameters
 from scgiproxy.config.scopes import MountDraft, Place
@@ -18,6 +18,7 @@ from scgiproxy.message.backend_url import (
     parse_backend_url,
     split_authority,
 )
+from scgiproxy.rules.parameters import as_bytes, parse_integer
 from scgiproxy.rules.sections import Pattern
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|unix:", re.IGNORECASE)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scgiproxy.config.arguments import as_bytes
 from scgiproxy.config.scopes import Place, ReverseDraft
 from scgiproxy.config.table import HOST, Context, Directive, Merge, Read
 from scgiproxy.message.backend_url import parse_backend_url
+from scgiproxy.rules.parameters import as_bytes
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
 
 _Reverse = tuple[ReverseRule | ReverseDraft, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from scgiproxy.config.arguments import as_bytes
 from scgiproxy.config.expressions import compile_expression
 from scgiproxy.config.model import Section, SectionKind
 from scgiproxy.config.parameters import set_parameters
@@ -13,6 +12,7 @@ from scgiproxy.config.scopes import Place
 from scgiproxy.config.table import HOST, Context, Directive
 from scgiproxy.config.tree import Node
 from scgiproxy.message.backend_url import BackendUrl, parse_backend_url
+from scgiproxy.rules.parameters import as_bytes
 from scgiproxy.rules.sections import Pattern
 from scgiproxy.rules.wildcards import translate_wildcard
 

@@ -7,20 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from scgiproxy.config.addresses import LISTEN_FORMS, parse_host_address, parse_listen
-from scgiproxy.config.arguments import (
-    as_bytes,
-    choice,
-    duration,
-    flag,
-    integer,
-    parse_integer,
-    text,
-    texts,
-)
+from scgiproxy.config.arguments import choice, duration, flag, integer, text, texts
 from scgiproxy.config.model import HostAddress, Listener
 from scgiproxy.config.scopes import HostDraft, Place
 from scgiproxy.config.table import HOST, Context, Directive, Merge
 from scgiproxy.config.tree import Node
+from scgiproxy.rules.parameters import as_bytes, parse_integer
 from scgiproxy.rules.settings import CanonicalName
 
 _SERVER_NAME = re.compile(

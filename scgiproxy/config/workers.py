@@ -7,22 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scgiproxy.config.arguments import parse_duration, parse_flag, parse_integer
+from scgiproxy.config.arguments import parse_duration, parse_flag
 from scgiproxy.config.health import READERS
 from scgiproxy.config.scopes import Place
+from scgiproxy.rules.backend import Flag
 from scgiproxy.rules.discovery import RecordKind
-from scgiproxy.rules.parameters import MAX_LBSET, parse_load_factor, parse_route
+from scgiproxy.rules.parameters import MAX_LBSET, parse_integer, parse_load_factor, parse_route
 
 _STATUS = re.compile(r"(?:[+-]?[DSIRHENC])+", re.IGNORECASE)
 _RATE = re.compile(r"([0-9]{1,3})%?")
-_FLAGS = {
-    "D": "disabled",
-    "S": "stopped",
-    "I": "ignore_errors",
-    "R": "spare",
-    "H": "standby",
-    "N": "draining",
-}
+_FLAGS = {flag.value: flag.attribute for flag in Flag if flag is not Flag.CHECK_FAILED}
 """The letters of `status`, and the fields that they set."""
 MEMBER_FLAGS = frozenset({"spare", "standby", "draining"})
 """Those that mean something among others only."""

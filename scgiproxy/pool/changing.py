@@ -8,22 +8,13 @@ from typing import Any
 
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.methods.apache import ByBusyness, ByRequests, ByTraffic
-from scgiproxy.rules.changes import Flag, MemberChange, described_member
+from scgiproxy.rules.backend import Flag
+from scgiproxy.rules.changes import MemberChange, described_member
 from scgiproxy.rules.health import CheckMethod, HealthCheck, HealthCondition
 from scgiproxy.rules.parameters import suggest
 
 _COUNTING = frozenset({ByRequests.name, ByBusyness.name, ByTraffic.name})
 """The methods with Apache's arithmetic: `Backend.load` is its lbstatus."""
-
-_ATTRIBUTES = {
-    Flag.IGNORE_ERRORS: "ignore_errors",
-    Flag.DRAINING: "draining",
-    Flag.DISABLED: "disabled",
-    Flag.STOPPED: "stopped",
-    Flag.STANDBY: "standby",
-    Flag.SPARE: "spare",
-    Flag.CHECK_FAILED: "check_failed",
-}
 
 _NAMES = {
     "w_lf": "load factor",
@@ -126,7 +117,7 @@ def assign(member: Backend, change: MemberChange, check: HealthCheck | None, now
             # Nobody else would ever take it back.
             member.check_failed = False
     for flag, on in change.flags.items():
-        setattr(member, _ATTRIBUTES[flag], on)
+        setattr(member, flag.attribute, on)
 
 
 def is_enabled(member: Backend) -> bool:

@@ -23,11 +23,10 @@ from scgiproxy.pool.changing import (
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.methods.heartbeat import ByHeartbeat
 from scgiproxy.pool.resolve import Resolver
-from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.changes import (
     BalancerChange,
-    Flag,
     MemberChange,
     balancer_change,
     balancer_fields,

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from scgiproxy.rules.health import HealthCheck
+
+
+class Flag(Enum):
+    """A letter of `status`."""
+
+    IGNORE_ERRORS = "I"
+    DRAINING = "N"
+    DISABLED = "D"
+    STOPPED = "S"
+    STANDBY = "H"
+    SPARE = "R"
+    CHECK_FAILED = "C"
+
+    @property
+    def attribute(self) -> str:
+        """What a `pool.backend.Backend` calls it, and `BackendSettings` too: but for CHECK_FAILED,
+        which is found out and not set."""
+        return self.name.lower()
+
+    @property
+    def form_field(self) -> str:
+        """What a form of the balancer-manager calls it."""
+        return f"w_status_{self.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 
-from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.health import SHORTEST_INTERVAL, CheckMethod, HealthCheck
 from scgiproxy.rules.parameters import (
@@ -49,22 +48,6 @@ ADDING = frozenset({"b_nwrkr", "b_wyes"})
 
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
 _NAME = re.compile(r"[^\x00-\x20\x7f]+")
-
-
-class Flag(Enum):
-    """A letter of `status`."""
-
-    IGNORE_ERRORS = "I"
-    DRAINING = "N"
-    DISABLED = "D"
-    STOPPED = "S"
-    STANDBY = "H"
-    SPARE = "R"
-    CHECK_FAILED = "C"
-
-    @property
-    def form_field(self) -> str:
-        return f"w_status_{self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +156,7 @@ def described_member(settings: BackendSettings) -> dict[str, str]:
         route=settings.route,
         redirect=settings.redirect,
         limit=settings.max_connections or 0,
-        flags={
-            Flag.IGNORE_ERRORS: settings.ignore_errors,
-            Flag.DRAINING: settings.draining,
-            Flag.DISABLED: settings.disabled,
-            Flag.STOPPED: settings.stopped,
-            Flag.STANDBY: settings.standby,
-            Flag.SPARE: settings.spare,
-            Flag.CHECK_FAILED: False,
-        },
+        flags={flag: getattr(settings, flag.attribute, False) for flag in Flag},
     )
     return member_fields(change)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from scgiproxy.config.model import Config, Member, Position
-from scgiproxy.config.problems import suggest
 from scgiproxy.errors import Problem
 from scgiproxy.pool.balance import BUILT_IN, MethodFactory, Surroundings, find_methods
 from scgiproxy.pool.discovery import Discovery
@@ -18,6 +17,7 @@ from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.nameservers import ConfiguredServer, SystemServers
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.stub_resolver import StubResolver
+from scgiproxy.rules.parameters import suggest
 from scgiproxy.service.members import BalancerMembers
 from scgiproxy.wire.dial import Dialer
 

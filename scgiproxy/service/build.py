@@ -15,7 +15,6 @@ import twisted.plugins
 from scgiproxy import __version__
 from scgiproxy.config.merge import merge
 from scgiproxy.config.model import Config, VirtualHost
-from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
 from scgiproxy.pool.backend import Backend
@@ -26,6 +25,7 @@ from scgiproxy.pool.readiness import Readiness
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
+from scgiproxy.rules.parameters import suggest
 from scgiproxy.rules.sections import SectionKind, SectionTable
 from scgiproxy.rules.settings import AccessLog, Settings
 from scgiproxy.service.balancing import Balancing

@@ -22,9 +22,9 @@ from twisted.python.failure import Failure
 
 from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type
 from scgiproxy.config.model import Listener
-from scgiproxy.config.problems import suggest
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
+from scgiproxy.rules.parameters import suggest
 from scgiproxy.web.connection import serve_promptly
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.config.model import Position
-from scgiproxy.config.problems import Problems, suggest
+from scgiproxy.config.problems import Problems
 from scgiproxy.errors import ConfigError, Problem
 
 
@@ -46,8 +46,3 @@ def test_note_once() -> None:
     problems.note_once("a", Position("f", 1), "one")
     problems.note_once("a", Position("f", 2), "two")
     assert [problem.message for problem in problems.found()] == ["one"]
-
-
-def test_suggestions() -> None:
-    assert suggest("tiemout", ["timeout", "retry"]) == "; did you mean timeout?"
-    assert suggest("xyz", ["timeout", "retry"]) == ""

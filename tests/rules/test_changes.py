@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings, Sticky
 from scgiproxy.rules.changes import (
     BalancerChange,
-    Flag,
     MemberChange,
     balancer_change,
     balancer_fields,

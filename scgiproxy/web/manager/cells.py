@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from scgiproxy.pool.statistics import CHART
+from scgiproxy.rules.backend import Flag
 from scgiproxy.rules.balancer import Sticky
-from scgiproxy.rules.changes import Flag
 from scgiproxy.rules.health import CheckMethod
 from scgiproxy.rules.parameters import as_text
 from scgiproxy.web.amounts import count, duration, rate, size, span

@@ -54,7 +54,7 @@ def _member(member: MemberState) -> dict[str, Any]:
         "name": member.name,
         "state": member.state,
         "status": member.status_words,
-        **{flag.name.lower(): is_set for flag, is_set in member.flags.items()},
+        **{flag.attribute: is_set for flag, is_set in member.flags.items()},
         "route": member.route,
         "redirect": member.redirect,
         "set": member.lbset,

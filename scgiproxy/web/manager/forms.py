@@ -8,7 +8,8 @@ from twisted.web.template import Flattenable, Tag, tags
 
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.managed import ManagedBalancer
-from scgiproxy.rules.changes import MAX_ATTEMPTS, MAX_URL, MAX_WAIT, Flag
+from scgiproxy.rules.backend import Flag
+from scgiproxy.rules.changes import MAX_ATTEMPTS, MAX_URL, MAX_WAIT
 from scgiproxy.rules.health import CheckMethod
 from scgiproxy.rules.parameters import MAX_LBSET
 from scgiproxy.rules.sticky import MAX_ROUTE

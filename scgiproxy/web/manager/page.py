@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from twisted.web.template import Flattenable, Tag, tags
 
-from scgiproxy.rules.changes import Flag
+from scgiproxy.rules.backend import Flag
 from scgiproxy.web.manager.cells import (
     TOP,
     Cells,

@@ -9,9 +9,8 @@ from hashlib import blake2b
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.pool.statistics import Chart
-from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings
-from scgiproxy.rules.changes import Flag
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.rules.parameters import as_text
 from scgiproxy.web.statistics import USED_STATES, GatewayNumbers
@@ -154,15 +153,7 @@ def _member(balancer: str, member: Backend, now: float) -> MemberState:
         name=member.label,
         state=member.state_name,
         status_words=member.status_words,
-        flags={
-            Flag.IGNORE_ERRORS: member.ignore_errors,
-            Flag.DRAINING: member.draining,
-            Flag.DISABLED: member.disabled,
-            Flag.STOPPED: member.stopped,
-            Flag.STANDBY: member.standby,
-            Flag.SPARE: member.spare,
-            Flag.CHECK_FAILED: member.check_failed,
-        },
+        flags={flag: getattr(member, flag.attribute) for flag in Flag},
         route=as_text(member.route),
         redirect=as_text(member.redirect),
         lbset=member.lbset,
