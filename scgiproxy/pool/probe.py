@@ -6,7 +6,6 @@ from collections.abc import Callable
 from math import inf
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -15,11 +14,12 @@ from scgiproxy.interfaces import IDeadline, IResponseReceiver
 from scgiproxy.message.backend_url import TcpAddress, split_authority
 from scgiproxy.message.environ import StaticEnviron, request_block
 from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.connecting import Connecting
 from scgiproxy.pool.route import Route
 from scgiproxy.rules.health import KEPT_BODY, CheckAnswer, HealthCheck
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
-from scgiproxy.wire.dial import Dialer, Dialling
+from scgiproxy.wire.dial import Dialer
 from scgiproxy.wire.transport import SocketAddress
 
 USER_AGENT = b"scgiproxy (health check)"
@@ -42,16 +42,14 @@ class Probe:
     """
 
     __slots__ = (
-        "_addresses",
         "_body",
         "_check",
         "_client",
+        "_connecting",
         "_dialer",
-        "_dialling",
         "_done",
         "_ended",
         "_head",
-        "_index",
         "_request",
         "_route",
         "_timeout",
@@ -77,9 +75,7 @@ class Probe:
         if check is not None and check.method.asks:
             half_close = route.backend.settings.half_close
             self._request = ScgiRequest(block, None, check.method.verb == b"HEAD", half_close)
-        self._addresses: tuple[SocketAddress, ...] = ()
-        self._index = 0
-        self._dialling: Dialling | None = None
+        self._connecting: Connecting | None = None
         self._client: ScgiClientProtocol | None = None
         self._head: ResponseHead | None = None
         self._body = bytearray()
@@ -93,9 +89,9 @@ class Probe:
         """Begin. `done` may be called before this returns."""
         self.deadline = self._dialer.reactor.seconds() + self._timeout
         self._dialer.wheel.watch(self)
-        self._addresses = self._route.addresses.current()
-        if self._addresses:
-            self._dial()
+        addresses = self._route.addresses.current()
+        if addresses:
+            self._connect(addresses)
         else:
             self._route.addresses.wait(self)
 
@@ -106,9 +102,8 @@ class Probe:
         self._ended = True
         self._dialer.wheel.forget(self)
         self._route.addresses.forget(self)
-        if self._dialling is not None:
-            self._dialling.stopConnecting()
-            self._dialling = None
+        if self._connecting is not None:
+            self._connecting.stop()
         if self._client is not None:
             self._client.cancel()
             self._client = None
@@ -123,33 +118,25 @@ class Probe:
         """The first answer of the name server (see `pool.resolve.Addresses.wait`)."""
         if self._ended:
             return
-        self._addresses = addresses
         if addresses:
-            self._dial()
+            self._connect(addresses)
         else:
             self._end(None, "its host name has no address")
 
-    def _dial(self) -> None:
-        # With less time than a connection may take, it is the whole that is out of time.
-        timeout = self._route.timeout if self._route.timeout < self._timeout else inf
-        dialling = self._dialer.dial(
-            self._addresses[self._index],
-            self,
-            timeout,
-            keepalive=self._route.keepalive,
-            # Requests wait for a place there, and a probe is not to be among them.
-            wait_for_backlog=False,
+    def _connect(self, addresses: tuple[SocketAddress, ...]) -> None:
+        route = self._route
+        self._connecting = Connecting(
+            route,
+            addresses,
+            dialer=self._dialer,
+            # With less time than a connection may take, it is the whole that is out of time.
+            timeout=route.timeout if route.timeout < self._timeout else inf,
+            connected=self._connected,
+            failed=self._failed,
         )
-        if not self._ended and self._client is None:
-            self._dialling = dialling
+        self._connecting.start()
 
-    def buildProtocol(self, addr: IAddress) -> ScgiClientProtocol | None:  # noqa: ARG002
-        """The connection is up; None closes it."""
-        self._dialling = None
-        if self._ended:
-            return None
-        if self._index:
-            self._route.addresses.prefer(self._addresses[self._index])
+    def _connected(self, _: Connecting, address: SocketAddress) -> ScgiClientProtocol | None:  # noqa: ARG002
         if self._request is None:
             self._end(True, "connected")
             return None
@@ -158,23 +145,14 @@ class Probe:
         )
         return self._client
 
-    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:  # noqa: ARG002
-        """An address did not work; the next one may."""
-        self._dialling = None
-        if self._ended:
-            return
-        self._index += 1
-        if self._index < len(self._addresses):
-            self._dial()
-            return
-        error = reason.value
+    def _failed(self, _: Connecting, error: BaseException | None) -> None:
         counts = not isinstance(error, ConnectFailed) or error.counts
         self._end(False if counts else None, str(error))
 
     def deadline_passed(self) -> None:
         """Of the whole."""
         seconds = f"within {self._timeout:g} s"
-        if not self._addresses:
+        if self._connecting is None:
             self._end(None, f"its host name could not be resolved {seconds}")
         elif self._client is None:
             self._end(False, f"no connection {seconds}")

@@ -10,16 +10,16 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from math import inf
 
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.connecting import Connecting
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.route import Route
-from scgiproxy.wire.dial import Dialer, Dialling
+from scgiproxy.wire.dial import Dialer
 from scgiproxy.wire.ready import ReadyConnection
 from scgiproxy.wire.transport import SocketAddress
 
@@ -108,7 +108,7 @@ class ReadyConnections:
         self._reactor = dialer.reactor
         # Ordered, not a plain dict: taking from the front of that gets slow.
         self._ready: OrderedDict[ReadyConnection, None] = OrderedDict()
-        self._attempts: dict[_Attempt, None] = {}
+        self._attempts: dict[Connecting, None] = {}
         self._filling: IDelayedCall | None = None
         self._pause = 0.0
         self._rests_since = 0.0
@@ -205,9 +205,16 @@ class ReadyConnections:
             self.route.addresses.wait(self)
             return
         for _ in range(min(missing, AT_ONCE - len(self._attempts))):
-            attempt = _Attempt(self, self._dialer, addresses)
+            attempt = Connecting(
+                self.route,
+                addresses,
+                dialer=self._dialer,
+                timeout=self.route.timeout,
+                connected=self._connected,
+                failed=self._failed,
+            )
             self._attempts[attempt] = None
-            attempt.dial()
+            attempt.start()
         # On the same machine they are up by now. The rest comes in a turn of its own.
         if len(self._attempts) < AT_ONCE and self._missing() > 0:
             self._fill_later()
@@ -249,8 +256,7 @@ class ReadyConnections:
             self._rests_since = now
             self._not_before = now + self._pause
 
-    def failed(self, attempt: _Attempt, error: BaseException | None) -> None:
-        """For the attempts."""
+    def _failed(self, attempt: Connecting, error: BaseException | None) -> None:
         del self._attempts[attempt]
         self._rest()
         _log.debug(
@@ -259,8 +265,7 @@ class ReadyConnections:
             error=str(error),
         )
 
-    def arrived(self, attempt: _Attempt, address: SocketAddress) -> ReadyConnection:
-        """For the attempts."""
+    def _connected(self, attempt: Connecting, address: SocketAddress) -> ReadyConnection:
         del self._attempts[attempt]
         return ReadyConnection(self, address)
 
@@ -312,60 +317,3 @@ class ReadyConnections:
             self._attempts.popitem()[0].stop()
         while self._ready:
             self._ready.popitem()[0].close()
-
-
-class _Attempt:
-    """The attempt to make one connection, along the addresses."""
-
-    def __init__(
-        self, keeper: ReadyConnections, dialer: Dialer, addresses: tuple[SocketAddress, ...]
-    ) -> None:
-        self._keeper = keeper
-        self._dialer = dialer
-        self._addresses = addresses
-        self._index = 0
-        self._over = False
-        self._dialling: Dialling | None = None
-
-    def dial(self) -> None:
-        """Connect. It may be done before this returns."""
-        route = self._keeper.route
-        dialling = self._dialer.dial(
-            self._addresses[self._index],
-            self,
-            route.timeout,
-            keepalive=route.keepalive,
-            # Requests wait for a place there, and this is not to be among them.
-            wait_for_backlog=False,
-        )
-        if not self._over:
-            self._dialling = dialling
-
-    def stop(self) -> None:
-        """Give up."""
-        self._over = True
-        dialling, self._dialling = self._dialling, None
-        if dialling is not None:
-            dialling.stopConnecting()
-
-    def buildProtocol(self, addr: IAddress) -> ReadyConnection | None:  # noqa: ARG002
-        if self._over:
-            return None
-        self._over = True
-        self._dialling = None
-        address = self._addresses[self._index]
-        if self._index:
-            self._keeper.route.addresses.prefer(address)
-        return self._keeper.arrived(self, address)
-
-    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:  # noqa: ARG002
-        """An address did not work; the next one may."""
-        if self._over:
-            return
-        self._dialling = None
-        self._index += 1
-        if self._index < len(self._addresses):
-            self.dial()
-        else:
-            self._over = True
-            self._keeper.failed(self, reason.value)
