@@ -16,7 +16,7 @@ from scgiproxy.message.environ import StaticEnviron, request_block
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.connecting import Connecting
 from scgiproxy.pool.route import Route
-from scgiproxy.rules.health import KEPT_BODY, CheckAnswer, HealthCheck
+from scgiproxy.rules.health import KEPT_BODY, MOST_READ, CheckAnswer, HealthCheck
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.dial import Dialer
@@ -50,6 +50,7 @@ class Probe:
         "_done",
         "_ended",
         "_head",
+        "_read",
         "_request",
         "_route",
         "_timeout",
@@ -79,6 +80,7 @@ class Probe:
         self._client: ScgiClientProtocol | None = None
         self._head: ResponseHead | None = None
         self._body = bytearray()
+        self._read = 0
         self._ended = False
         self.deadline = inf
 
@@ -166,16 +168,23 @@ class Probe:
         self._head = head
 
     def body_received(self, data: bytes) -> None:
-        # The rest is read as well: a backend that cannot write may log that as an error.
+        # More than is kept is read: a backend that cannot write may log that as an error.
+        self._read += len(data)
         if (room := KEPT_BODY - len(self._body)) > 0:
             self._body += data[:room]
+        if self._read > MOST_READ and not self._ended:
+            # Enough has been seen. Nobody needs a download every few seconds.
+            self._judge()
 
     def pieces_received(self) -> None:
         """Nothing is passed on."""
 
     def response_complete(self) -> None:
-        head, check = self._head, self._check
         self._client = None
+        self._judge()
+
+    def _judge(self) -> None:
+        head, check = self._head, self._check
         if head is None or check is None:
             return
         try:

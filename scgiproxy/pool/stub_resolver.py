@@ -17,9 +17,10 @@ from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IAddress, IReadDescriptor
+from twisted.internet.protocol import Factory
 from twisted.names import dns
 from twisted.names.common import ResolverBase
 from twisted.names.error import DNSFormatError, DNSNameError, DomainError
@@ -124,7 +125,7 @@ class StubResolver(ResolverBase):
         endpoint = kind(self._reactor, server.host, server.port, timeout=STREAM_PATIENCE)
         stream = _Stream(server, question)
         try:
-            await connectProtocol(endpoint, stream)
+            await endpoint.connect(_StreamFactory(stream))
             return await stream.answer
         except ConnectingCancelledError:
             raise CancelledError from None
@@ -273,6 +274,18 @@ class _Stream(Int16StringReceiver):
     def close(self) -> None:
         """Nothing more is wanted of it."""
         self.transport.abortConnection()
+
+
+class _StreamFactory(Factory):
+    """For one connection. The factory of `connectProtocol` logs two lines for each question."""
+
+    noisy = False
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def buildProtocol(self, addr: IAddress | None) -> _Stream:  # noqa: ARG002  it is the server's
+        return self._stream
 
 
 def _local_answer(hosts: FilePath[str], query: dns.Query) -> Answer | None:

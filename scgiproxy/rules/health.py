@@ -14,6 +14,9 @@ SHORTEST_INTERVAL = 0.1
 KEPT_BODY = 65536
 """Bytes of an answer that a condition can see; what follows is read and dropped."""
 
+MOST_READ = 1 << 20
+"""Bytes of a body after which nothing more of it is read: it is no answer to a health check."""
+
 VOCABULARY = Vocabulary(
     variables=frozenset(("REQUEST_STATUS", "HC_BODY")), functions=frozenset(("hc", "resp"))
 )

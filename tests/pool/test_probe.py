@@ -356,13 +356,26 @@ def test_a_condition(text: str, passed: bool) -> None:
 
 
 def test_a_long_body() -> None:
-    """64 KiB of it are looked at, and all of it is read."""
+    """64 KiB of it are looked at, and more is read."""
     for size, passed in ((65535, True), (65536, False)):
         scene = Scene(condition("hc('body') =~ /!/"))
         end = scene.accept().answer(OK + b"x" * size + b"!").answer(b"y" * 100000)
         assert scene.results == []
         end.close()
         assert scene.result()[0] is passed
+
+
+@pytest.mark.parametrize(("text", "passed"), [("hc('body') =~ /x/", True), ("false", False)])
+def test_a_download_is_broken_off(text: str, passed: bool) -> None:
+    """What was seen of it is judged, and the rest is not for health checks to read."""
+    scene = Scene(condition(text))
+    end = scene.accept().answer(OK)
+    for _ in range(16):
+        end.answer(b"x" * 65536)
+    assert scene.results == []
+    end.answer(b"x" * 65536)
+    assert scene.result()[0] is passed
+    assert end.closed == "aborted"
 
 
 def test_a_condition_that_cannot_be_evaluated() -> None:

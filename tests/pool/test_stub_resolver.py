@@ -112,10 +112,11 @@ async def test_a_name_without_such_records(serve: Callable[..., NameServer]) -> 
     assert answer[0] == []
 
 
+@pytest.mark.parametrize("script", [good, truncating(good)], ids=["datagram", "TCP"])
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_logged(serve: Callable[..., NameServer]) -> None:
+async def test_nothing_is_logged(serve: Callable[..., NameServer], script: Script) -> None:
     """A lookup a second would fill the log."""
-    server = serve(good)
+    server = serve(script)
     events: list[LogEvent] = []
     note: Any = events.append
     globalLogPublisher.addObserver(note)
