@@ -77,6 +77,15 @@ def end_to_end(headers: HeaderList) -> HeaderList:
     return [field for name, field in zip(names, headers, strict=True) if name not in dropped]
 
 
+def take_field(headers: HeaderList, name: bytes) -> tuple[bytes | None, HeaderList]:
+    """The value of the field with that lower-case name (repeated ones joined, None if absent), and
+    `headers` without it."""
+    values = [value for key, value in headers if key.lower() == name]
+    if not values:
+        return None, headers
+    return b", ".join(values), [field for field in headers if field[0].lower() != name]
+
+
 def combine(name: bytes, values: Iterable[bytes]) -> bytes:
     """The one value of a repeated field: joined by ``, ``, or ``; `` for Cookie.
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from scgiproxy.message.headers import HeaderList
+
 LOCATION_FIELDS = frozenset((b"location", b"content-location", b"uri", b"destination"))
 """Lower-case names of the headers that ProxyPassReverse is for."""
 
@@ -108,6 +110,25 @@ def rewrite_cookie(
             back = text[len(front) + len(stripped) :]
             attributes[index] = name + equals + front + rule.external + back
     return b";".join((pair, *attributes))
+
+
+def rewrite_headers(
+    headers: HeaderList,
+    origin: bytes,
+    rules: Sequence[ReverseRule],
+    domains: Sequence[CookieRule],
+    paths: Sequence[CookieRule],
+) -> HeaderList:
+    """`headers` with every field rewritten that one of these is for."""
+    rewritten: HeaderList = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in LOCATION_FIELDS and rules:
+            value = rewrite_location(rules, value, origin)
+        elif lower == b"set-cookie":
+            value = rewrite_cookie(value, domains, paths)
+        rewritten.append((name, value))
+    return rewritten
 
 
 def _path_of(value: bytes) -> bytes:

@@ -40,9 +40,9 @@ from scgiproxy.message.conditions import (
     parse_etag,
     parse_http_date,
 )
-from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end
+from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end, take_field
 from scgiproxy.rules.facts import IDEMPOTENT
-from scgiproxy.rules.rewriting import LOCATION_FIELDS, rewrite_cookie, rewrite_location
+from scgiproxy.rules.rewriting import rewrite_headers
 from scgiproxy.rules.settings import Settings
 from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
@@ -208,17 +208,23 @@ class Exchange:
         self.request.status_is_said = head.explicit_status
         if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
             headers = end_to_end(headers)
-            file_name, headers = _take(headers, settings.sendfile or DEFAULT_SENDFILE, names)
+            file_name, headers = take_field(headers, settings.sendfile or DEFAULT_SENDFILE)
             if settings.sendfile not in (None, DEFAULT_SENDFILE):
-                _, headers = _take(headers, DEFAULT_SENDFILE, names)
+                _, headers = take_field(headers, DEFAULT_SENDFILE)
             if settings.sendfile is not None and file_name is not None:
                 self._send_file(file_name, headers, head)
                 return
             if settings.internal_redirect in names:
-                headers, redirected = self._redirected(headers, head, names)
+                headers, redirected = self._redirected(headers, head)
                 if redirected:
                     return
-            headers = _rewrite(settings, headers, self.request.origin)
+            headers = rewrite_headers(
+                headers,
+                self.request.origin,
+                settings.reverse,
+                settings.reverse_cookie_domains,
+                settings.reverse_cookie_paths,
+            )
         if head.status in settings.error_override:
             self._override(head, headers)
             return
@@ -242,12 +248,10 @@ class Exchange:
         except ScgiProxyError as error:
             request.site.answer_error(request, error, self.description())
 
-    def _redirected(
-        self, headers: HeaderList, head: ResponseHead, names: set[bytes]
-    ) -> tuple[HeaderList, bool]:
+    def _redirected(self, headers: HeaderList, head: ResponseHead) -> tuple[HeaderList, bool]:
         field = self._settings.internal_redirect
         assert field is not None
-        target, rest = _take(headers, field, names)
+        target, rest = take_field(headers, field)
         request = self.request
         # The page of an error is redirected only if its backend says 200, as in Apache: then it is
         # no page of an error any more.
@@ -401,28 +405,3 @@ class Exchange:
         if self._not_repeated and not client.received:
             told += f" not repeated: {self._not_repeated}"
         return told
-
-
-def _take(headers: HeaderList, name: bytes, names: set[bytes]) -> tuple[bytes | None, HeaderList]:
-    """The value of a field (repeated ones joined), and the headers without it."""
-    if name not in names:
-        return None, headers
-    values = [value for key, value in headers if key.lower() == name]
-    if not values:  # Connection named it, and so it ended here
-        return None, headers
-    return b", ".join(values), [item for item in headers if item[0].lower() != name]
-
-
-def _rewrite(settings: Settings, headers: HeaderList, origin: bytes) -> HeaderList:
-    """ProxyPassReverse and its cookie kin."""
-    rewritten: HeaderList = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower in LOCATION_FIELDS and settings.reverse:
-            value = rewrite_location(settings.reverse, value, origin)
-        elif lower == b"set-cookie":
-            value = rewrite_cookie(
-                value, settings.reverse_cookie_domains, settings.reverse_cookie_paths
-            )
-        rewritten.append((name, value))
-    return rewritten

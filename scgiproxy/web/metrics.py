@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
 from scgiproxy.web.metricfamilies import families
-from scgiproxy.web.page import OwnPage
+from scgiproxy.web.page import OwnPage, set_headers
 from scgiproxy.web.pieces import answer_in_pieces
 from scgiproxy.web.statistics import NumbersSource
 
@@ -71,11 +71,8 @@ class MetricsResource(OwnPage):
         content_type = CONTENT_TYPE_PLAIN_0_0_4
         if prefers_openmetrics(request.getHeader(b"accept") or b""):
             encoder, content_type = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
-        set_header = request.responseHeaders.setRawHeaders
-        set_header("Content-Type", [content_type])
-        set_header("X-Content-Type-Options", ["nosniff"])
-        set_header("Cache-Control", ["no-store"])
-        set_header("Vary", ["Accept"])
+        set_headers(request, content_type)
+        request.responseHeaders.setRawHeaders("Vary", ["Accept"])
         return encoder
 
 

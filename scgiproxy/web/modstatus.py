@@ -96,7 +96,8 @@ def _workers(numbers: GatewayNumbers) -> Pairs:
     yield "BusyWorkers", numbers.connections_in(*BUSY)
     yield "IdleWorkers", numbers.room
     yield "Processes", 1
-    yield "Stopping", int(numbers.stopping)
+    # While it stops, no request is taken.
+    yield "Stopping", 0
     yield "ConnsTotal", numbers.connections_in(*ConnectionPhase)
     yield "ConnsAsyncWaitIO", numbers.connections_in(ConnectionPhase.WAITING)
     yield "ConnsAsyncWriting", numbers.connections_in(ConnectionPhase.SENDING)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -77,6 +78,23 @@ class Frame:
         self.referrer_policy = "same-origin" if script else "no-referrer"
 
 
+def query_of(request: Request) -> dict[str, str]:
+    """The parameters of the query, also those without a value; of several ones the last counts.
+
+    `args` has what was posted in it, and that of stock requests lacks those without a value.
+    """
+    query = request.uri.partition(b"?")[2].decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+
+
+def set_headers(request: Request, content_type: str) -> None:
+    """What every answer that tells of the gateway says: it is of this moment, and what it is."""
+    set_header = request.responseHeaders.setRawHeaders
+    set_header("Content-Type", [content_type])
+    set_header("X-Content-Type-Options", ["nosniff"])
+    set_header("Cache-Control", ["no-store"])
+
+
 def page(request: Request, title: str, *content: Flattenable, frame: Frame | None = None) -> bytes:
     """A whole page: set the headers of `request`, and return the bytes.
 
@@ -94,12 +112,10 @@ def page_in_pieces(
     """The same, one part of `content` at a time. Bytes among it are markup, such as the beginning
     of an element that ends later. The headers are set when this returns."""
     frame = frame or _PLAIN
+    set_headers(request, "text/html; charset=utf-8")
     set_header = request.responseHeaders.setRawHeaders
-    set_header("Content-Type", ["text/html; charset=utf-8"])
     set_header("Content-Security-Policy", [frame.policy])
-    set_header("X-Content-Type-Options", ["nosniff"])
     set_header("Referrer-Policy", [frame.referrer_policy])
-    set_header("Cache-Control", ["no-store"])
     return _pieces(request, title, content, frame)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import TypeVar
-from urllib.parse import parse_qsl
 
 from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, tags
@@ -13,7 +12,7 @@ from twisted.web.template import Flattenable, Tag, tags
 from scgiproxy.pool.statistics import CHART, Chart, Histogram, Timeline
 from scgiproxy.web.amounts import count, duration, rate, size
 from scgiproxy.web.modstatus import BUSY, in_words, machine_readable, moment
-from scgiproxy.web.page import OwnPage, chart, facts, page, shown, table
+from scgiproxy.web.page import OwnPage, chart, facts, page, query_of, set_headers, shown, table
 from scgiproxy.web.statistics import (
     NO_MOUNT,
     USED_STATES,
@@ -55,16 +54,12 @@ class ServerStatusResource(OwnPage):
     def render_GET(self, request: Request) -> bytes:
         numbers = self._numbers()
         name = request.getRequestHostname().decode("utf-8", "backslashreplace")
-        # Not `args`: stock requests leave out names without a value.
-        query = request.uri.partition(b"?")[2].decode("latin-1")
-        arguments = dict(parse_qsl(query, keep_blank_values=True))
-        set_header = request.responseHeaders.setRawHeaders
-        if "refresh" in arguments:
-            set_header("Refresh", [str(_refresh(arguments["refresh"]))])
-        if "auto" in arguments:
-            set_header("Content-Type", ["text/plain; charset=utf-8"])
-            set_header("X-Content-Type-Options", ["nosniff"])
-            set_header("Cache-Control", ["no-store"])
+        query = query_of(request)
+        if "refresh" in query:
+            seconds = str(_refresh(query["refresh"]))
+            request.responseHeaders.setRawHeaders("Refresh", [seconds])
+        if "auto" in query:
+            set_headers(request, "text/plain; charset=utf-8")
             return machine_readable(numbers, name).encode("utf-8", "backslashreplace")
         return page(request, f"Status of {shown(name)}", *_content(numbers))
 
@@ -147,8 +142,6 @@ def _summary(
         "Spooled bodies",
         f"{count(numbers.spooled_bodies)}, {size(numbers.spooled_bytes)}",
     )
-    if numbers.stopping:
-        yield "Stopping", "no new connections"
 
 
 def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:

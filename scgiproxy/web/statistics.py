@@ -252,7 +252,6 @@ class GatewayNumbers:
     room: int = 0
     spooled_bodies: int = 0
     spooled_bytes: int = 0
-    stopping: bool = False
 
     @property
     def uptime(self) -> int:

@@ -18,6 +18,7 @@ from scgiproxy.message.headers import (
     is_token,
     list_tokens,
     parse_host,
+    take_field,
 )
 
 
@@ -233,3 +234,10 @@ class TestHost:
             return
         assert set(host) <= set(b"abcdefghijklmnopqrstuvwxyz0123456789._-[]:")
         assert port is None or 0 < port < 65536
+
+
+def test_take_field() -> None:
+    """In any case, all of them; what is not there changes nothing."""
+    headers: HeaderList = [(b"X-A", b"1"), (b"b", b"2"), (b"x-a", b"3")]
+    assert take_field(headers, b"x-a") == (b"1, 3", [(b"b", b"2")])
+    assert take_field(headers, b"c") == (None, headers)

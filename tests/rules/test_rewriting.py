@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgiproxy.rules.rewriting import CookieRule, ReverseRule, rewrite_cookie, rewrite_location
+from scgiproxy.rules.rewriting import (
+    CookieRule,
+    ReverseRule,
+    rewrite_cookie,
+    rewrite_headers,
+    rewrite_location,
+)
 
 ORIGIN = b"http://www.example.com:8080"
 RULES = (
@@ -121,3 +127,21 @@ def test_cookie_never_fails_and_keeps_name_and_value(value: bytes) -> None:
     for old, new in zip(before, after, strict=True):
         if old != new:
             assert old.partition(b"=")[0].strip(b" \t").lower() in (b"domain", b"path")
+
+
+def test_headers_that_somebody_is_responsible_for() -> None:
+    """All of one name; others stay, whatever they look like."""
+    location, cookie = b"http://backend.local/x", b"a=b;path=/local"
+    headers = [
+        (b"Location", location),
+        (b"DESTINATION", location),
+        (b"X-Location", location),
+        (b"Set-Cookie", cookie),
+        (b"set-cookie", cookie),
+        (b"Cookie", cookie),
+    ]
+    there, path = ORIGIN + b"/app/x", b"a=b;path=/remote"
+    rewritten = rewrite_headers(headers, ORIGIN, RULES, DOMAINS, PATHS)
+    assert [value for _, value in rewritten] == [there, there, location, path, path, cookie]
+    assert [name for name, _ in rewritten] == [name for name, _ in headers]
+    assert rewrite_headers(headers, ORIGIN, (), (), ()) == headers

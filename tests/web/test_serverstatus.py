@@ -130,10 +130,6 @@ def test_nothing_is_there_yet() -> None:
     assert [heading.text for heading in root.iter("h2")][-1] == "Mounts"
 
 
-def test_the_gateway_is_stopping() -> None:
-    assert "Stopping" in summary(document(answer(numbers(stopping=True))))
-
-
 def test_hostile_names_are_text() -> None:
     """Of whatever a configuration can say."""
     root = document(answer(everything(HOSTILE)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
-from urllib.parse import parse_qsl
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import NOT_DONE_YET, Request
@@ -28,7 +27,7 @@ from scgiproxy.web.manager.forms import balancer_forms, member_forms
 from scgiproxy.web.manager.page import FRAME, content
 from scgiproxy.web.manager.protection import is_rebound, refusal
 from scgiproxy.web.manager.snapshot import Snapshot, member_id, take_snapshot
-from scgiproxy.web.page import OwnPage, page, page_in_pieces, shown
+from scgiproxy.web.page import OwnPage, page, page_in_pieces, query_of, set_headers, shown
 from scgiproxy.web.pieces import answer_in_pieces
 from scgiproxy.web.statistics import NumbersSource
 
@@ -78,7 +77,7 @@ class BalancerManagerResource(OwnPage):
             return self._refuse(request, error)
 
     def render_GET(self, request: Request) -> bytes | int:
-        query = _query(request)
+        query = query_of(request)
         for name in query:
             if name.startswith(("b_", "w_")):
                 request.responseHeaders.setRawHeaders("Allow", ["POST"])
@@ -105,7 +104,7 @@ class BalancerManagerResource(OwnPage):
         fields = read_form(request)
         balancer, member = change(self._balancers(), fields, _who(request))
         self._events.hurry()
-        if "xml" in _query(request):
+        if "xml" in query_of(request):
             return _document(request, "text/xml; charset=utf-8", as_xml(self._snapshot()))
         if _wants_json(request):
             return _document(request, _JSON, encoded(as_document(self._snapshot())))
@@ -163,15 +162,8 @@ class BalancerManagerResource(OwnPage):
         )
 
 
-def _query(request: Request) -> dict[str, str]:
-    # Not `args`, which have what was posted in them.
-    query = request.uri.partition(b"?")[2].decode("latin-1")
-    pairs = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
-    return dict(pairs)
-
-
 def _wants_json(request: Request) -> bool:
-    if _query(request).get("format") == "json":
+    if query_of(request).get("format") == "json":
         return True
     accept = request.getHeader(b"accept") or b""
     return _JSON.encode() in accept and b"text/html" not in accept
@@ -191,9 +183,6 @@ def _document(request: Request, content_type: str, body: bytes) -> bytes:
 
 
 def _set_headers(request: Request, content_type: str) -> None:
-    set_header = request.responseHeaders.setRawHeaders
-    set_header("Content-Type", [content_type])
-    set_header("X-Content-Type-Options", ["nosniff"])
-    set_header("Cross-Origin-Resource-Policy", ["same-origin"])
-    set_header("Cache-Control", ["no-store"])
-    set_header("Vary", ["Accept"])
+    set_headers(request, content_type)
+    request.responseHeaders.setRawHeaders("Cross-Origin-Resource-Policy", ["same-origin"])
+    request.responseHeaders.setRawHeaders("Vary", ["Accept"])

@@ -99,7 +99,6 @@ class Snapshot:
     now: float
     software: str
     uptime: int
-    stopping: bool
     balancers: Sequence[BalancerState]
 
     @property
@@ -118,7 +117,6 @@ def take_snapshot(balancers: Sequence[ManagedBalancer], numbers: GatewayNumbers)
         now=numbers.now,
         software=numbers.software,
         uptime=numbers.uptime,
-        stopping=numbers.stopping,
         balancers=[_balancer(balancer, numbers.now) for balancer in balancers],
     )
 

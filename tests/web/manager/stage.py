@@ -33,14 +33,12 @@ class Stage:
         self.resolver = Resolver(clock)
         self.balancers: list[ManagedBalancer] = []
         self.started = clock.seconds() - 93_784
-        self.stopping = False
 
     def numbers(self) -> GatewayNumbers:
         return GatewayNumbers(
             now=self.clock.seconds(),
             started=self.started,
             software=SOFTWARE,
-            stopping=self.stopping,
         )
 
     def balancer(
