@@ -150,6 +150,18 @@ class Pool:
             self.offer(dispatch)
         return dispatch
 
+    def turn_away(self) -> None:
+        """The gateway ends: who still waits for a connection is told so (503), since nothing of
+        the request has been sent."""
+        for dispatch in sorted(self._waiting(), key=_number):
+            # What was told to one may have made another one leave.
+            if dispatch.stage is Stage.QUEUED:
+                self.leave(dispatch)
+                error = Unavailable(
+                    f"no connection to {self.name} was free before the gateway stopped"
+                )
+                dispatch.fail(error)
+
     # -- for Dispatch --------------------------------------------------------------------------
 
     def offer(self, dispatch: Dispatch) -> bool:

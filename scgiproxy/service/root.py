@@ -25,6 +25,7 @@ DRAIN = 4.0
 """Seconds that running answers are given to end when the service stops."""
 
 _LOOK = 0.02
+_TELLING = 0.2
 _CLOSING = 1.0
 
 
@@ -92,7 +93,7 @@ class GatewayService(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stop listening, close what is idle, and give running answers `DRAIN` seconds.
 
-        What runs on is cut off. Fires when every connection is closed.
+        What runs on is cut off; what still waits for a backend is 503. Fires when every connection is closed.
         """
         return Deferred.fromCoroutine(self._stop(super().stopService()))  # type: ignore[no-untyped-call]
 
@@ -105,6 +106,11 @@ class GatewayService(MultiService):
         for manager in self.parts.managers:
             manager.stop()
         if not await self._channels_closed(DRAIN):
+            waited_for = [pool for pool in self.parts.pools if pool.queued]
+            for pool in waited_for:
+                pool.turn_away()
+            if waited_for:
+                await self._channels_closed(_TELLING)
             left = list(self._channels())
             self.log.info(
                 "cut off: {count} connections that were not done after {seconds:g} s",

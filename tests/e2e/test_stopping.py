@@ -96,6 +96,26 @@ def test_an_endless_answer_is_cut_off(
     backend.settle()
 
 
+def test_who_waits_for_a_backend_is_told(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+) -> None:
+    """The one that is with the backend is cut off; of the other it has never heard."""
+    gateway = start_gateway(f"ProxyPass / {backend.url}/ max=1")
+    backend.play((ReadHead(), AwaitEnd()))
+    with Connection(gateway.http) as first, Connection(gateway.http) as second:
+        first.send(REQUEST)
+        backend.wait_for()
+        second.send(REQUEST)
+        os.kill(gateway.pid, signal.SIGTERM)
+        answer = second.read()
+        assert (answer.status, answer.complete) == (503, True)
+        wait_until(lambda: gateway.has_ended, "the gateway's end", PATIENCE)
+    logged = gateway.logged()
+    assert "was free before the gateway stopped" in logged
+    assert "cut off: 1 connections that were not done after 4 s" in logged
+    backend.settle()
+
+
 def test_an_upload_is_cut_off(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
 ) -> None:

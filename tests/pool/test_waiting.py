@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgiproxy.errors import BackendBusy
+from scgiproxy.errors import BackendBusy, Unavailable
 from scgiproxy.pool.attempt import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
@@ -162,6 +162,25 @@ def test_all_who_wait_are_counted() -> None:
         call.dispatch.cancel()
     assert of.pool.queued == 0
     assert of.pool._queues == {}
+
+
+def test_who_waits_at_the_end_is_told() -> None:
+    """Nothing of these requests has been sent: their clients may know it."""
+    of = scene(1, 1)
+    calls = [ask(of, "a"), ask(of, "b"), ask(of, "a"), ask(of)]
+    left = ask(of, "b")
+    left.dispatch.cancel()
+    of.pool.turn_away()
+    assert [call.told for call in (*calls, left)] == [1, 1, 1, 1, 0]
+    for call in calls[2:]:
+        assert isinstance(call.error, Unavailable)
+        assert str(call.error).endswith("before the gateway stopped")
+    assert where(*calls) == "ab.."
+    assert of.pool.queued == 0
+    for call in calls[:2]:
+        call.dispatch.release()
+    assert [backend.in_flight for backend in of.backends] == [0, 0]
+    assert len(of.dialer.wheel) == 0
 
 
 def test_a_busy_one_comes_back_to_the_end_of_the_queue() -> None:
