@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import parse_backend_url
@@ -22,8 +21,9 @@ from scgiproxy.pool.changing import (
 )
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.methods.heartbeat import ByHeartbeat
+from scgiproxy.pool.overrides import Overrides
 from scgiproxy.pool.resolve import Resolver
-from scgiproxy.rules.backend import BackendSettings, Flag
+from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.changes import (
     BalancerChange,
@@ -32,16 +32,12 @@ from scgiproxy.rules.changes import (
     balancer_fields,
     checked_url,
     described_balancer,
-    described_member,
     member_change,
     member_fields,
 )
 from scgiproxy.rules.health import HealthCondition
 from scgiproxy.rules.parameters import suggest
-from scgiproxy.rules.saved import COUNTERS, SavedBalancer, SavedMember
-
-_RECORDED = ("w_lf", "w_ls")
-"""What an SRV record says of a member, and not the file."""
+from scgiproxy.rules.saved import SavedBalancer, SavedMember
 
 _log = Logger()
 
@@ -92,17 +88,11 @@ class ManagedBalancer:
         self._surroundings = surroundings
         self._resolver = resolver
         self._conditions = conditions or {}
-        self._recorded = recorded
-        self._configured = described_balancer(pool.settings)
         # Has the separator of sessions that are asked for again.
         self._sticky = pool.settings.sticky or Sticky(b"", b"")
-        self._changed: dict[str, str] = {}
-        # By label: what is to hold for a member, also for one that name servers do not know of now.
-        self._of_members: dict[str, SavedMember] = {}
         self._added: list[Backend] = []
-        # As written, for a change of a health check leaves out what it does not mention.
-        self._written: WeakKeyDictionary[Backend, BackendSettings] = WeakKeyDictionary()
-        self._adopt(pool.backends)
+        self._overrides = Overrides(pool.settings, recorded)
+        self._overrides.adopt(pool.backends)
 
     def __repr__(self) -> str:
         return f"<ManagedBalancer {self.pool!r}>"
@@ -151,7 +141,7 @@ class ManagedBalancer:
         self._assign(member, change)
         after = fields_of(member)
         # Also what does nothing yet, such as the interval of a check that there is none of.
-        self._remember(member, change)
+        self._overrides.add_to(member, change)
         if after == before:
             return
         pool = self.pool
@@ -174,7 +164,7 @@ class ManagedBalancer:
         after = self.fields
         if after == before:
             return
-        self._changed = _relative({**self._changed, **balancer_fields(change)}, self._configured)
+        self._overrides.add(balancer_fields(change))
         self._tell(self.pool.name, describe_differences(before, after), by)
         self.on_change()
 
@@ -195,48 +185,37 @@ class ManagedBalancer:
     def prepare(self, members: Collection[Backend]) -> None:
         """Name servers say that the pool is to have these: what was set by hand stays so, also of
         one that comes back. To be called before `Pool.set_backends`."""
+        overrides = self._overrides
         for member in members:
-            saved = self._of_members.get(member.label)
-            if member not in self._written:
-                self._adopt([member])
+            if not overrides.has(member):
+                overrides.adopt([member])
+                saved = overrides.take(member.label)
                 if saved is not None:
                     self._restore_member(member, saved)
-            elif saved is not None:
-                by_hand = {name: saved.changed[name] for name in _RECORDED if name in saved.changed}
-                if by_hand:
-                    self._assign(member, member_change(by_hand))
+            elif by_hand := overrides.of_recorded(member.label):
+                self._assign(member, member_change(by_hand))
 
     # -- what survives a restart ---------------------------------------------------------------
 
     def saved(self) -> SavedBalancer:
         """What is different from the configuration, and what was counted."""
-        members: dict[str, SavedMember] = {}
-        for member in self.pool.backends:
-            counters = {name: getattr(member, name) for name in sorted(COUNTERS)}
-            if type(member.load) is not int:  # a plugin's method may keep anything there
-                del counters["load"]
-            changed = self._of_members.get(member.label, SavedMember()).changed
-            members[member.label] = SavedMember(self._as_written(member), changed, counters)
-        for label, saved in self._of_members.items():
-            if saved.changed:
-                members.setdefault(label, saved)
-        added = tuple(member.label for member in self.added)
-        return SavedBalancer(self._configured, self._changed, added, members)
+        return self._overrides.saved(self.pool.backends, self.added)
 
     def restore(self, saved: SavedBalancer) -> None:
         """Take up what `saved` has, as far as the configuration is still the same. Of members that
         are to be discovered it is remembered. Both are logged, a line each: what is different from
         the configuration then, and what was dropped."""
-        if saved.changed and not _agree(saved.configured, self._configured):
+        overrides = self._overrides
+        if saved.changed and not overrides.fits(saved):
             self._drop(self.pool.name, "its configuration is another one now")
         elif saved.changed:
             try:
                 self._apply(balancer_change(saved.changed))
-                self._changed = _relative(saved.changed, self._configured)
+                overrides.add(saved.changed)
             except ValueError as error:
                 self._drop(self.pool.name, error)
             else:
-                self._tell_restored(self.pool.name, self._configured, self.fields)
+                self._tell_restored(self.pool.name, overrides.configured, self.fields)
         for label in saved.added:
             if all(member.label != label for member in self.pool.backends):
                 try:
@@ -253,26 +232,22 @@ class ManagedBalancer:
             member = known.get(label)
             if member is not None:
                 before = fields_of(member)
+                overrides.take(label)
                 self._restore_member(member, one)
                 self._tell_restored(f"{label} of {self.pool.name}", before, fields_of(member))
             elif self.discovers:
-                self._of_members[label] = one
+                overrides.keep(label, one)
             elif one.changed and label not in saved.added:
                 self._drop(f"{label} of {self.pool.name}", "there is no such member any more")
         self.pool.set_backends(self.pool.backends)
 
     # ------------------------------------------------------------------------------------------
 
-    def _adopt(self, members: Collection[Backend]) -> None:
-        for member in members:
-            self._written[member] = member.settings
-
     def _assign(self, member: Backend, change: MemberChange) -> None:
         """All or nothing; the pool is not told yet."""
-        saved = self._of_members.get(member.label)
-        before = {} if saved is None else saved.changed
-        wanted = member_change({**before, **member_fields(change)})
-        check = changed_check(self._written[member].health, wanted, self._conditions)
+        overrides = self._overrides
+        wanted = member_change({**overrides.of(member.label), **member_fields(change)})
+        check = changed_check(overrides.written(member).health, wanted, self._conditions)
         assign(member, change, check, self.pool.clock.seconds())
 
     def _apply(self, change: BalancerChange) -> None:
@@ -325,42 +300,25 @@ class ManagedBalancer:
             balancer=self.name,
         )
         self._added.append(member)
-        self._adopt([member])
+        self._overrides.adopt([member])
         pool.set_backends((*pool.backends, member))
         return member
 
-    def _remember(self, member: Backend, change: MemberChange) -> None:
-        saved = self._of_members.get(member.label, SavedMember())
-        written = self._as_written(member)
-        changed = _relative({**saved.changed, **member_fields(change)}, written)
-        if member.settings.health is not None:
-            # What a check finds out is no setting.
-            changed.pop(Flag.CHECK_FAILED.form_field, None)
-        self._of_members[member.label] = SavedMember(written, changed)
-
     def _restore_member(self, member: Backend, saved: SavedMember) -> None:
         """The pool is not told yet."""
-        self._of_members.pop(member.label, None)
         if saved.changed:
             where = f"{member.label} of {self.pool.name}"
-            if _agree(saved.configured, self._as_written(member)):
+            if self._overrides.fits_member(saved, member):
                 try:
                     change = member_change(saved.changed)
                     self._assign(member, change)
-                    self._remember(member, change)
+                    self._overrides.add_to(member, change)
                 except ValueError as error:
                     self._drop(where, error)
             else:
                 self._drop(where, "its configuration is another one now")
         for name, number in saved.counters.items():
             setattr(member, name, number)
-
-    def _as_written(self, member: Backend) -> dict[str, str]:
-        fields = described_member(self._written[member])
-        if self._recorded(member):
-            for name in _RECORDED:
-                del fields[name]
-        return fields
 
     @staticmethod
     def _tell(what: str, told: str, by: str) -> None:
@@ -381,13 +339,3 @@ class ManagedBalancer:
             why=str(why),
             notice=True,
         )
-
-
-def _relative(fields: Mapping[str, str], configured: Mapping[str, str]) -> dict[str, str]:
-    """Those that say something else than the configuration."""
-    return {name: word for name, word in fields.items() if configured.get(name) != word}
-
-
-def _agree(then: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Whether what was known of the configuration then is still so."""
-    return all(now.get(name) == word for name, word in then.items())

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from scgiproxy.message.framing import BodyKind, RequestFraming
-from scgiproxy.message.headers import HeaderList
+from scgiproxy.message.headers import HeaderList, combine
 from scgiproxy.rules.headers import apply_edits
 from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.wire.body import LiveUpload, RequestBody
@@ -106,7 +106,7 @@ class ReceivedRequest(LazyRequest):
         found = [value for key, value in self.raw_headers if key == name]
         if len(found) <= 1:
             return found[0] if found else None
-        return (b"; " if name == b"cookie" else b", ").join(found)
+        return combine(name, found)
 
     def replace_header(self, name: bytes, value: bytes) -> None:
         """Set the header of that lower-case name, in place of those that came."""
