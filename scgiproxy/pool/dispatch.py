@@ -33,6 +33,9 @@ class Pool:
     - `method`: the balancer's; by default `ByRequests`, whatever `settings` name.
     - `connect_timeout`: seconds, for backends that set neither their own nor a `timeout`.
 
+    `routes` are the ways to its backends, `statistics` and `budget` what is counted of all of them,
+    and `times` is the method if that goes by response times, else None.
+
     Raises ValueError if `backends` and `settings` do not fit together.
     """
 

@@ -149,8 +149,8 @@ class HostAddresses(Addresses):
 class Resolver:
     """Keeps the addresses of every backend.
 
-    `reactor` is an IReactorPluggableNameResolver and IReactorTime; `ttl` is in seconds
-    (``addressttl``).
+    `reactor` is an IReactorPluggableNameResolver and IReactorTime. After `ttl` seconds a name is
+    asked for again.
     """
 
     def __init__(self, reactor: Any, ttl: float = 60.0) -> None:

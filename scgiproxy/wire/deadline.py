@@ -45,7 +45,8 @@ class DeadlineWheel:
         self._clock = clock
         self._resolution = resolution
         self._rate = 1 / resolution
-        self._buckets: dict[int, set[IDeadline]] = {}
+        # Ordered, so that of one tick those are told first that were watched first.
+        self._buckets: dict[int, dict[IDeadline, None]] = {}
         self._ticks: dict[IDeadline, int] = {}
         self._timer: IDelayedCall | None = None
         # The tick the timer is set for; infinite without one.
@@ -77,9 +78,9 @@ class DeadlineWheel:
                 return
             self.forget(item)
         try:
-            self._buckets[tick].add(item)
+            self._buckets[tick][item] = None
         except KeyError:
-            self._buckets[tick] = {item}
+            self._buckets[tick] = {item: None}
         ticks[item] = tick
         if tick < self._due:
             self._set_timer(tick)
@@ -90,7 +91,7 @@ class DeadlineWheel:
         if tick is None:
             return
         bucket = self._buckets[tick]
-        bucket.remove(item)
+        del bucket[item]
         if not bucket:
             del self._buckets[tick]
             if not self._ticks and self._timer is not None:
@@ -121,10 +122,12 @@ class DeadlineWheel:
                 self._set_timer(min(self._buckets))
 
     def _empty(self, tick: int, now: float) -> None:
-        # Not popped first: what one item does may make another of this bucket be forgotten.
-        bucket = self._buckets.get(tick)
-        while bucket:
-            item = bucket.pop()
+        bucket = self._buckets.get(tick, {})
+        for item in list(bucket):
+            # What one item does may make another of this bucket be forgotten.
+            if item not in bucket:
+                continue
+            del bucket[item]
             del self._ticks[item]
             if item.deadline > now:
                 self.watch(item)

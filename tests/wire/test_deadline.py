@@ -165,6 +165,22 @@ def test_watching_itself_again_does_not_spin(clock: Clock, wheel: DeadlineWheel)
     assert clock.getDelayedCalls() == []
 
 
+def test_those_of_one_tick_are_told_in_the_order_they_came(
+    clock: Clock, wheel: DeadlineWheel
+) -> None:
+    order: list[Item] = []
+
+    class Noting(Item):
+        def deadline_passed(self) -> None:
+            order.append(self)
+
+    items = [Noting(clock, 1.0) for _ in range(20)]
+    for item in items:
+        wheel.watch(item)
+    clock.advance(2)
+    assert order == items
+
+
 def test_one_item_may_forget_another_of_its_tick(clock: Clock, wheel: DeadlineWheel) -> None:
     class Rival(Item):
         other: Rival
