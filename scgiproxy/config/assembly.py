@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from scgiproxy.config.balancerchecks import check_balancers, check_loops
 from scgiproxy.config.balancers import balancer_settings, without_sessions
 from scgiproxy.config.checks import check_use, check_users
 from scgiproxy.config.directives import SERVER_RULES
@@ -55,6 +56,8 @@ def assemble(draft: ConfigurationDraft, check: Check | None = None) -> Config:
     main_host = main.virtual_host(None)
     virtual_hosts = tuple(host.virtual_host(main) for host in hosts)
     check_use(draft)
+    check_balancers(draft, balancers.values())
+    check_loops(draft, balancers.values())
     for host in (main_host, *virtual_hosts):
         check_users(draft, host)
     server = main_host.server
@@ -276,11 +279,11 @@ class _Host:
         discovery = None
         if kind is not None and url.address is not None:
             discovery = discovery_settings(kind.value, url.address)
-            self._check_discovered(kind, settings, position)
+            self._check_discovered(kind, url, settings, position)
         return Member(url, settings, position, discovery)
 
     def _check_discovered(
-        self, kind: RecordKind, settings: BackendSettings, position: Position
+        self, kind: RecordKind, url: BackendUrl, settings: BackendSettings, position: Position
     ) -> None:
         problems = self._draft.problems
         if len(settings.route) > MAX_ROUTE_PREFIX:
@@ -290,6 +293,9 @@ class _Host:
                 f" discover={kind.value}: each member's own route begins with it",
             )
         if kind is RecordKind.SERVICE:
+            if ":" in url.label.rpartition("://")[2].partition("/")[0]:
+                message = "the port does nothing with discover=srv: the records say it"
+                problems.warn(position, f"BalancerMember: {message}")
             plain = BackendSettings()
             for name, given, default in (
                 ("lbset", settings.lbset, plain.lbset),

@@ -7,6 +7,9 @@ import re
 from scgiproxy.config.model import Position
 from scgiproxy.errors import ConfigError, Problem
 
+_LONGEST = 1000
+"""Characters of a message; a word of a file may be of any length."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -54,6 +57,8 @@ class Problems:
         self.enter_file(position.file)
         # What a file has in it must not steer the terminal that shows it.
         shown = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+        if len(shown) > _LONGEST:
+            shown = shown[:_LONGEST] + "..."
         problem = Problem(position.file, position.line, shown, is_error)
         if problem not in self._found:
             self._found[problem] = None

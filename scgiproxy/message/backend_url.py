@@ -118,10 +118,11 @@ def split_authority(authority: str, default_port: int = DEFAULT_PORT) -> tuple[s
     if not port:
         return host, default_port
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
-        raise ValueError(
-            f"port {port!r} of {authority!r} is no number from 1 to 65535"
-            " (do both paths of the mount end in a slash, or neither?)"
-        )
+        message = f"port {port!r} of {authority!r} is no number from 1 to 65535"
+        if port[0].isdigit() and not port.isdigit():
+            # As 4000 and "x" become 4000x.
+            message += " (do both paths of the mount end in a slash, or neither?)"
+        raise ValueError(message)
     return host, int(port)
 
 

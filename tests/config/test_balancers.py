@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, str, Any, str]] = {
     "nonce": ("abc", "nonce", "abc", "x" * 37),
 }
 MEMBER = "\nBalancerMember balancer://b scgi://localhost route=r"
+UNUSED = ["growth does nothing without a SetHandler balancer-manager"]
 STICKY = "ProxySet balancer://b stickysession=R\n"
 
 
@@ -54,7 +55,7 @@ def test_parameter(name: str) -> None:
     ):
         found = load(STICKY + text + MEMBER)
         assert getattr(found.balancers["b"].settings, field) == expected
-        assert found.notes == ()
+        assert [note.message for note in found.notes] == UNUSED * (name == "growth")
     assert getattr(BalancerSettings(), field) != expected
     if wrong:
         (error,) = errors_of(f"ProxyPass /b balancer://b {name}={wrong}{MEMBER}")
@@ -164,7 +165,8 @@ def test_sessions_without_routes() -> None:
     ]
     assert notes_of(text) == []
     assert notes_of(text.replace("route=r", "discover=a")) == []
-    assert notes_of(text.replace("route=r", "") + "\nProxySet balancer://b growth=1") == []
+    growing = notes_of(text.replace("route=r", "") + "\nProxySet balancer://b growth=1")
+    assert growing == [f"f:3: {told}" for told in UNUSED]
 
 
 def test_a_balancer_that_may_grow_needs_no_member() -> None:

@@ -53,8 +53,9 @@ FOR_MEMBERS = (
 
 
 def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
-    text = f"ProxyPass /b balancer://b\nBalancerMember balancer://b scgi://localhost {parameters}"
-    config = load(text)
+    """Of a member beside another one, whose route is r2."""
+    member = "BalancerMember balancer://b scgi://localhost"
+    config = load(f"ProxyPass /b balancer://b\n{member} {parameters}\n{member}:4001 route=r2")
     return config.balancers["b"].members[0].settings, [note.message for note in config.notes]
 
 

@@ -113,7 +113,7 @@ def test_uploads_to_a_standby(configured: Configured, size: int) -> None:
 def test_a_balancer_without_members(configured: Configured) -> None:
     gateway = configured("ProxyPass / balancer://cluster/ growth=10")
     assert gateway.ask().status == 503
-    assert not gateway.notes
+    assert gateway.notes == ["f:1: growth does nothing without a SetHandler balancer-manager"]
 
 
 @behaviour("retry=", "forcerecovery=")
