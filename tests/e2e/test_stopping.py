@@ -149,7 +149,12 @@ def test_a_hang_up_ends_nothing(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
 ) -> None:
     """Neither the process nor a connection; then SIGTERM ends it in order."""
-    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    # Under nohup it is ignored, and a process inherits that.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
     with Connection(gateway.http) as client:
         assert client.ask(REQUEST).text == "hello\n"
         os.kill(gateway.pid, signal.SIGHUP)
