@@ -137,8 +137,8 @@ ROWS = (
         syntax="NAME|proxy:URL|None",
         read=_read_set_handler,
         settings="handler",
-        doc="Lets the gateway's metrics or server-status, a resource plugin, or a backend, answer"
-        " every request of a section.",
+        doc="Lets one of the gateway's own pages (balancer-manager, server-status, metrics), a resource"
+        " plugin, or a backend, answer every request of a section.",
         default="None",
     ),
     Directive(

@@ -120,8 +120,8 @@ def hint_at(place: Place, directive: str, target: BackendUrl) -> None:
         place.warn(f"{directive}: {target.note}")
     if isinstance(target.address, TcpAddress) and not _is_loopback(target.address.host):
         place.note_once(
-            f"remote {target.address}",
-            f"{directive}: {target.address} is not a loopback address: whoever can reach it speaks"
+            f"remote {target.address.host}",
+            f"{directive}: {target.address.host} is not a loopback address: whoever can reach it speaks"
             " to the application as this gateway does, since SCGI has no password",
         )
 

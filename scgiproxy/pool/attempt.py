@@ -197,7 +197,7 @@ class Dispatch:
         if failed:
             self._judged = True
             backend.statistics.record_error(now, FailedStatus.log_key)
-            backend.fail(FailedStatus(f"{backend.label} answered with status {status}"))
+            backend.fail(FailedStatus(f"it answered with status {status}"))
         elif proved:
             backend.answered()
         times = pool.times

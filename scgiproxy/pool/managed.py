@@ -285,7 +285,8 @@ class ManagedBalancer:
         for member in pool.backends:
             at_place = (member.address, member.path) == (found.address, found.path)
             if at_place or member.label == found.label:
-                raise ValueError(f"{found.label} is a member already, as {member.label}")
+                known = "" if member.label == found.label else f", as {member.label}"
+                raise ValueError(f"{found.label} is a member already{known}")
         if not self.growth_left:
             raise ValueError(
                 f"{pool.name} has no place for another member (growth={pool.settings.growth})"

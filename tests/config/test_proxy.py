@@ -231,7 +231,18 @@ def test_backends_that_others_can_reach_are_noted_once() -> None:
         """
     )
     assert [note.split(": ")[0] for note in notes] == ["f:2", "f:8"]
-    assert "10.0.0.1:1 is not a loopback address" in notes[0]
+    assert "ProxyPass: 10.0.0.1 is not a loopback address" in notes[0]
+
+
+def test_a_service_has_no_port_of_its_own() -> None:
+    """What is told of it names none."""
+    (note,) = notes_of(
+        """
+        BalancerMember balancer://b scgi://_app._tcp.example discover=srv
+        ProxyPass /b balancer://b
+        """
+    )
+    assert "BalancerMember: _app._tcp.example is not a loopback address" in note
 
 
 def test_a_path_that_matches_nothing() -> None:

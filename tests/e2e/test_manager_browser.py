@@ -230,16 +230,17 @@ def test_problems_are_told_in_the_form(watched: Watched) -> None:
     """What was typed stays there, and nothing is changed; the console has the answer's status."""
     watched.open()
     watched.click("a", "Edit")
-    route = watched.wait(
+    condition = watched.wait(
         lambda: watched.driver.find_element(By.CSS_SELECTOR, "dialog [name=w_he]"), "the form"
     )
-    route.send_keys("nobody")
+    condition.send_keys("nobody")
     watched.driver.find_element(By.CSS_SELECTOR, "dialog button.main").click()
     problem = watched.wait(
         lambda: watched.driver.find_element(By.CSS_SELECTOR, "dialog .problems").text, "a problem"
     )
-    assert "w_he" in problem
-    assert route.get_attribute("value") == "nobody"
+    assert problem.startswith("Condition (name of a ProxyHCExpr): expected")
+    assert condition.get_attribute("value") == "nobody"
+    assert condition.get_attribute("aria-invalid") == "true"
     (message,) = watched.driver.get_log("browser")
     assert "400" in message["message"]
 

@@ -292,7 +292,7 @@ class TestGrowth:
     @pytest.mark.parametrize(
         ("url", "problem"),
         [
-            (label("a"), r"unix:/a\|scgi://a is a member already"),
+            (label("a"), r"unix:/a\|scgi://a is a member already\Z"),
             ("unix:/a|scgi://other/", "is a member already, as unix:/a"),
             ("http://h/", "scheme 'http' is not served here"),
             ("balancer://x", "a balancer cannot be a member, got 'balancer://x'"),

@@ -69,7 +69,7 @@ def test_a_status_says_why(told: list[str]) -> None:
     (line,) = told
     assert line == (
         "warn: backend.status: unix:/a|scgi://a of balancer://app is in error, and tried again"
-        " after 2 s: unix:/a|scgi://a answered with status 503"
+        " after 2 s: it answered with status 503"
     )
 
 

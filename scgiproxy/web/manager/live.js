@@ -126,6 +126,16 @@ function changes(form, button) {
   return fields;
 }
 
+// A problem begins with the name of its field: people know that by what stands before it.
+function named(problem, form) {
+  const [name] = problem.split(":", 1);
+  const field = [...form.elements].findLast((one) => one.name === name && one.type !== "hidden");
+  if (!field) return problem;
+  field.setAttribute("aria-invalid", "true");
+  const title = (field.closest("label").querySelector("span") ?? field.closest("label")).firstChild;
+  return title.textContent + problem.slice(name.length);
+}
+
 async function send(form, button) {
   const fields = changes(form, button);
   const dialog = form.closest("dialog");
@@ -150,9 +160,10 @@ async function send(form, button) {
     const list = document.createElement("ul");
     list.className = "problems";
     list.setAttribute("role", "alert");
+    for (const field of form.elements) field.removeAttribute("aria-invalid");
     for (const problem of problems) {
       const item = document.createElement("li");
-      item.textContent = problem;
+      item.textContent = named(problem, form);
       list.append(item);
     }
     form.querySelector(".problems")?.remove();

@@ -11,6 +11,7 @@ from twisted.web.template import Flattenable, tags
 
 from scgiproxy.log.events import Logger
 from scgiproxy.pool.managed import ManagedBalancer
+from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.manager.apachexml import as_xml
 from scgiproxy.web.manager.document import as_document, encoded
@@ -140,7 +141,8 @@ class BalancerManagerResource(OwnPage):
         return NOT_DONE_YET
 
     def _refuse(self, request: Request, error: NotDone) -> bytes:
-        if request.method == b"POST":
+        is_change = request.method == b"POST" or error.status == 405
+        if is_change:
             self._log.info(
                 "balancer-manager: a change by {by} is refused, {status}: {problems}",
                 by=_who(request),
@@ -156,7 +158,7 @@ class BalancerManagerResource(OwnPage):
             request,
             f"{error.status} {REASONS[error.status].decode('ascii')}",
             tags.ul(told, class_="problems"),
-            tags.p("Nothing has been changed. " if request.method == b"POST" else ""),
+            tags.p("Nothing has been changed. " if is_change else ""),
             tags.p(tags.a("To the balancers", href="?", class_="button back")),
             frame=FRAME,
         )
@@ -172,8 +174,7 @@ def _wants_json(request: Request) -> bool:
 def _who(request: Request) -> str:
     """Who makes a change, for the log."""
     user = getattr(request, "user", None)
-    address = request.getClientAddress()
-    where = str(getattr(address, "host", None) or "a UNIX socket")
+    where = ConnectionEnd(request.getClientAddress()).host.decode("ascii") or "a UNIX socket"
     return where if user is None else f"{shown(user.decode('utf-8', 'backslashreplace'))}, {where}"
 
 

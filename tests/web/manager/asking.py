@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from scgiproxy.web.manager.resource import BalancerManagerResource
 from tests.web.answers import Answer
@@ -33,6 +33,7 @@ class Manager:
             lambda: self.stage.balancers, self.stage.numbers, self.gateway.clock
         )
         self.gateway.host._plugins["test"] = self.resource
+        self.peer: IPv4Address | IPv6Address = IPv4Address("TCP", "127.0.0.1", 4711)
 
     def ask(
         self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
@@ -47,8 +48,8 @@ class Manager:
             "",
             "",
         ]
-        peer = IPv4Address("TCP", "127.0.0.1", 4711)
-        client = self.gateway.client(peer=peer).send("\r\n".join(lines).encode("latin-1") + body)
+        client = self.gateway.client(peer=self.peer)
+        client.send("\r\n".join(lines).encode("latin-1") + body)
         self.gateway.settle()
         (answer,) = client.answers
         client.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 from twisted.web.resource import Resource
@@ -214,21 +215,42 @@ def test_a_refusal_for_a_program(manager: Manager) -> None:
     assert [problem.split(":")[0] for problem in found["problems"]] == ["w_lf", "w_ls"]
 
 
-def test_a_refusal_is_logged(manager: Manager) -> None:
-    """In one line, whatever was sent."""
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """The lines that the log has of the page."""
     lines: list[str] = []
 
     def observe(event: dict[str, Any]) -> None:
-        lines.append(event["log_format"].format(**event))
+        line = event["log_format"].format(**event)
+        if line.startswith("balancer-manager"):
+            lines.append(line)
 
     globalLogPublisher.addObserver(observe)
-    try:
-        manager.edit(b="x\nforged: line\x1b[2J")
-    finally:
-        globalLogPublisher.removeObserver(observe)
-    (line,) = (line for line in lines if line.startswith("balancer-manager"))
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_a_refusal_is_logged(manager: Manager, told: list[str]) -> None:
+    """In one line, whatever was sent."""
+    manager.edit(b="x\nforged: line\x1b[2J")
+    (line,) = told
     assert "a change by 127.0.0.1 is refused, 404: There is no balancer" in line
     assert line.isprintable()
+
+
+def test_by_ipv4_to_a_socket_for_both(manager: Manager, told: list[str]) -> None:
+    """The address is the client's own, as in every other line of the log."""
+    manager.peer = IPv6Address("TCP", "::ffff:192.0.2.7", 4711)
+    manager.edit(w_lf="0")
+    (line,) = told
+    assert "a change by 192.0.2.7 is refused, 400" in line
+
+
+def test_a_change_by_get_is_logged(manager: Manager, told: list[str]) -> None:
+    manager.get("?w_lf=3")
+    manager.get("?format=yaml")
+    (line,) = told
+    assert "a change by 127.0.0.1 is refused, 405: w_lf" in line
 
 
 def test_no_nonce_is_asked_for() -> None:
