@@ -175,15 +175,12 @@ class Pool:
             self.leave(dispatch)
             dispatch.begin(self.routes[choice])
             return True
-        if choice is Blocked.NONE:
-            since = dispatch.queued_at if dispatch.stage is Stage.QUEUED else now
-            tried = dispatch.tried
-            if now >= since + self.settings.wait or all(one in tried for one in self.backends):
-                self.leave(dispatch)
-                if dispatch.come_back():
-                    return self.offer(dispatch)
-                dispatch.fail(self._unavailable(dispatch, now))
-                return True
+        if choice is Blocked.NONE and not self._may_wait(dispatch, now):
+            self.leave(dispatch)
+            if dispatch.come_back():
+                return self.offer(dispatch)
+            dispatch.fail(self._unavailable(dispatch, now))
+            return True
         self._enqueue(dispatch, choice, now)
         return False
 
@@ -294,6 +291,15 @@ class Pool:
             first = min(firsts, key=_number)
             if not self.offer(first):
                 in_vain.add(first.kind)
+
+    def _may_wait(self, dispatch: Dispatch, now: float) -> bool:
+        """Whether a usable member is waited for (``timeout``); with ``nofailover`` a session that
+        has lost its own is told so at once, as in Apache."""
+        if self._selection.bound(dispatch.session):
+            return False
+        since = dispatch.queued_at if dispatch.stage is Stage.QUEUED else now
+        tried = dispatch.tried
+        return now < since + self.settings.wait and any(one not in tried for one in self.backends)
 
     def _put_into_queue(self, dispatch: Dispatch) -> None:
         session = dispatch.session

@@ -93,7 +93,7 @@ class Selection:
                     [one for one in self.members if one.usable(now)], stuck
                 )
             return stuck
-        if self._bound(session):
+        if self.bound(session):
             return Blocked.NONE
         competing = self._competing(now, tried)
         if not competing:
@@ -108,13 +108,17 @@ class Selection:
         chosen: Backend | None = self.method.choose(competing, request)  # type: ignore[assignment]
         return Blocked.NONE if chosen is None else chosen
 
+    def bound(self, session: Session | None) -> bool:
+        """Whether nobody but the session's member may serve it."""
+        return session is not None and self.settings.no_failover and session.route in self.routes
+
     def has_other(
         self, now: float, tried: Collection[Backend], session: Session | None = None
     ) -> bool:
         """Whether a member is left that is not one of `tried`."""
         if self._stuck(now, tried, session) is not None:
             return True
-        if self._bound(session):
+        if self.bound(session):
             return False
         # Hardly ever is more than a look at one or two members needed.
         for group in self._sets:
@@ -128,7 +132,7 @@ class Selection:
     ) -> bool:
         """Whether all members are tried again once `failing`, which is in use, has failed too, and
         one of them is not one of `tried` (``forcerecovery``)."""
-        if not self.settings.force_recovery or self._bound(session):
+        if not self.settings.force_recovery or self.bound(session):
             return False
         if failing.ignore_errors or failing.settings.eject_rate is not None:
             return False  # it may well stay in use
@@ -171,7 +175,7 @@ class Selection:
         if not self.members:
             return "it has no member"
         states = ", ".join(f"{member.label} is {member.state(now)}" for member in self.members)
-        if session is not None and self._bound(session):
+        if session is not None and self.bound(session):
             route = ascii(session.route.decode("latin-1"))[1:-1]
             return f"its session is bound to route {route} (nofailover); {states}"
         if IAbstention.providedBy(self.method) and self._competing(now, ()):
@@ -191,10 +195,6 @@ class Selection:
             session.route,
             lambda member: member.usable(now) and member not in tried,
         )
-
-    def _bound(self, session: Session | None) -> bool:
-        """Whether nobody but the session's member may serve it."""
-        return session is not None and self.settings.no_failover and session.route in self.routes
 
     def _competing(self, now: float, tried: Collection[Backend]) -> list[Backend]:
         """Those of the first set that has any; they may be full."""

@@ -271,6 +271,18 @@ def test_a_session_that_may_not_move() -> None:
     assert connected(scene, Request(cookie=b"SID=x.zz")).dispatch.retry(GONE)
 
 
+def test_a_session_that_may_not_move_does_not_wait() -> None:
+    """For its own member, whatever the balancer's timeout is: neither the request that finds out,
+    nor the next one."""
+    scene = Scene(S(route=b"ra"), S(route=b"rb"), sticky=STICKY, no_failover=True, wait=9.0)
+    first = scene.call(Request(cookie=b"SID=x.ra"))
+    assert scene.fail() == "a"
+    assert isinstance(first.error, Unavailable)
+    second = scene.call(Request(cookie=b"SID=x.ra"))
+    assert isinstance(second.error, Unavailable)
+    assert "bound to route ra (nofailover)" in str(second.error)
+
+
 def test_a_member_that_was_only_busy_is_asked_again() -> None:
     """Patiently, when nobody else is left."""
     scene = Scene(S(), S())

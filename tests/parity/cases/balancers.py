@@ -162,6 +162,19 @@ _FAILING = [
         differs=KEPT_OPEN,
     ),
     Case(
+        # Nor is its member waited for: an answer after half a minute would be none here.
+        name="lb-no-failover-and-timeout",
+        config=balancer(
+            *("route=r1", "route=r2"),
+            parameters="stickysession=SID nofailover=On timeout=30",
+            names=("BACKEND", "DEAD"),
+        ),
+        before=(get("/x", "Cookie: SID=a.r2"), GET_X),
+        request=get("/x", "Cookie: SID=a.r2"),
+        own_page=True,
+        differs=KEPT_OPEN,
+    ),
+    Case(
         name="lb-no-failover-of-nobodys-session",
         config=balancer(
             *("route=r1", "route=r2"),
