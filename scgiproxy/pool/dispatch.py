@@ -170,6 +170,12 @@ class Pool:
     def offer(self, dispatch: Dispatch) -> bool:
         """Start on the next backend, or fail, or wait in the queue: then False."""
         now = self.clock.seconds()
+        if self._selection.recover(now) and self._queues:
+            # Who waits for a member that can be used comes first.
+            stage = dispatch.stage
+            self.drain()
+            if dispatch.stage is not stage:
+                return True
         choice = self._selection.choose(now, dispatch.tried, dispatch.session, dispatch.request)
         if isinstance(choice, Backend):
             self.leave(dispatch)

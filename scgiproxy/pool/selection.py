@@ -74,6 +74,22 @@ class Selection:
             if not member.settings.slow_start:
                 member.factor = member.full_factor
 
+    def recover(self, now: float) -> bool:
+        """Bring all failed members back if no enabled one can be used (``forcerecovery``); to be
+        asked before each choice. True if they are back."""
+        if not self.settings.force_recovery:
+            return False
+        enabled = False
+        for member in self.members:
+            if self._enabled(member):
+                if member.usable(now):
+                    return False
+                enabled = True
+        if enabled:
+            for member in self.members:
+                member.recover()
+        return enabled
+
     def choose(
         self,
         now: float,
@@ -82,8 +98,6 @@ class Selection:
         request: Facts | None = None,
     ) -> Backend | Blocked:
         """The member for `request`, not one of `tried`; the method has accounted it."""
-        if self.settings.force_recovery:
-            self._recover(now)
         stuck = self._stuck(now, tried, session)
         if stuck is not None:
             if stuck.full():
@@ -222,14 +236,3 @@ class Selection:
     @staticmethod
     def _enabled(member: Backend) -> bool:
         return not (member.disabled or member.stopped)
-
-    def _recover(self, now: float) -> None:
-        enabled = False
-        for member in self.members:
-            if self._enabled(member):
-                if member.usable(now):
-                    return
-                enabled = True
-        if enabled:
-            for member in self.members:
-                member.recover()

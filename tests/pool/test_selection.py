@@ -36,6 +36,7 @@ def break_down(of: Selection, *names: str) -> None:
 
 
 def order(of: Selection, count: int, now: float = NOW) -> str:
+    of.recover(now)
     return " ".join(getattr(of.choose(now), "label", "-") for _ in range(count))
 
 
@@ -120,7 +121,9 @@ def test_force_waits_for_a_member_that_is_due() -> None:
 
 def test_nobody_at_all() -> None:
     assert selection().choose(NOW) is Blocked.NONE
-    assert selection(S(disabled=True), force_recovery=True).choose(NOW) is Blocked.NONE
+    disabled = selection(S(disabled=True), force_recovery=True)
+    assert not disabled.recover(NOW)
+    assert disabled.choose(NOW) is Blocked.NONE
     assert selection().explain(NOW) == "it has no member"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgiproxy.errors import BackendBusy, Unavailable
+from scgiproxy.errors import BackendBusy, ConnectFailed, Unavailable
 from scgiproxy.pool.attempt import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
@@ -211,6 +211,26 @@ def test_the_first_looks_first_when_a_retry_is_due() -> None:
 def name(call: Call) -> str:
     assert call.dispatch.backend is not None
     return call.dispatch.backend.label[-1]
+
+
+def test_who_waits_is_served_before_the_one_whose_coming_forces_a_recovery() -> None:
+    of = Scene(S(route=b"a", retry=0.0), S(route=b"b", retry=0.0), sticky=STICKY, wait=60.0)
+    lost = ask(of, "b")
+    of.dialer.open()[0].fail(ConnectFailed("x"))
+    lost.dispatch.cancel()
+    probing = ask(of, "b")
+    waiting = ask(of, "a")
+    of.dialer.open()[-1].fail(BackendBusy("x"))
+    assert waiting.dispatch.stage is Stage.QUEUED
+    other = ask(of, "a")
+    of.dialer.open()[-1].fail(ConnectFailed("x"))
+    probing_too = ask(of, "a")
+    assert [call.dispatch.stage for call in (waiting, other)] == [Stage.QUEUED] * 2
+    of.dialer.at_once = True
+    last = ask(of)
+    assert [call.dispatch.stage for call in (probing, probing_too)] == [Stage.DIALLING] * 2
+    assert where(waiting, other) == "bb"
+    assert last.backend is not None
 
 
 @given(
