@@ -93,7 +93,8 @@ class GatewayService(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stop listening, close what is idle, and give running answers `DRAIN` seconds.
 
-        What runs on is cut off; what still waits for a backend is 503. Fires when every connection is closed.
+        What runs on is cut off; what still waits for a backend is answered with 503. Fires when
+        every connection is closed.
         """
         return Deferred.fromCoroutine(self._stop(super().stopService()))  # type: ignore[no-untyped-call]
 

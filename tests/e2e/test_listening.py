@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Browser, Connection, Response, ask
-from tests.e2e.processes import Address, free_port, listens
+from tests.e2e.processes import Address, free_port, listens, wait_until
 from tests.e2e.scripted import ScriptedBackend
 
 pytestmark = pytest.mark.e2e
@@ -182,4 +182,6 @@ def test_root_gives_its_rights_up(tmp_path: Path, backend: ScriptedBackend) -> N
     # The socket's file is in a folder of root's; the next start takes it over.
     assert f"{sockets}/gateway.sock is not closed cleanly: Permission denied" in told
     with GatewayAt(tmp_path, text, ("127.0.0.1", port)):
+        # The file is there before anybody listens on it.
+        wait_until(lambda: listens(sockets / "gateway.sock"), "it listens on its socket")
         assert ask(sockets / "gateway.sock", REQUEST).text == "hello\n"
