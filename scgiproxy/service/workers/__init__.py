@@ -1,0 +1,1 @@
+"""More than one process: a parent that holds the sockets, and workers that serve."""
