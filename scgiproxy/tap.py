@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -26,6 +27,14 @@ from scgiproxy.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from scgiproxy.config.model import Config
     from scgiproxy.demo.service import DemoService
+    from scgiproxy.service.root import GatewayService
+
+
+def _workers(word: str) -> tuple[int | None]:
+    """In a tuple: what is not given is None, and so is auto."""
+    from scgiproxy.config.arguments import parse_workers
+
+    return (parse_workers(word),)
 
 
 class Options(usage.Options):
@@ -43,7 +52,16 @@ class Options(usage.Options):
         ["check", "t", "Check the configuration, print every error, and exit with 0 or 1."],
         ["demo", None, "Serve a demonstration to look at in a browser, on http://127.0.0.1:8080/."],
     ]
-    optParameters = [["config", "c", None, "The configuration file, in Apache's language."]]
+    optParameters = [
+        ["config", "c", None, "The configuration file, in Apache's language."],
+        [
+            "workers",
+            "w",
+            None,
+            "How many processes serve, in place of what Workers says: a number, or auto.",
+            _workers,
+        ],
+    ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.conf")})
 
     def __init__(self) -> None:
@@ -104,6 +122,8 @@ class Options(usage.Options):
             )
         if len(self["listen"]) > 1 and self["demo"]:
             raise usage.UsageError("--demo listens in one place: expected --listen only once")
+        if self["workers"] and self["demo"]:
+            raise usage.UsageError("--demo has one process: --workers goes with --config")
         if self["defines"] and not self["config"]:
             if self["proxypass"]:
                 _tell_errors(self)
@@ -114,7 +134,7 @@ class Options(usage.Options):
     def _check(self) -> int:
         from twisted.internet import reactor
 
-        from scgiproxy.service.root import check
+        from scgiproxy.service.gateway import check
 
         notes: tuple[Problem, ...] = ()
         try:
@@ -135,9 +155,14 @@ def load(options: Options, check: Callable[[Config], object] | None = None) -> C
     `check` raises included (see `config.load.load_file`)."""
     from scgiproxy.config.load import load_file, load_options
 
+    def changed(config: Config) -> Config:
+        given = options["workers"]
+        return config if given is None else replace(config, workers=given[0])
+
+    look = None if check is None else lambda config: check(changed(config))
     if options["proxypass"]:
-        return load_options(options["proxypass"], options["listen"], check=check)
-    return load_file(options["config"], defines=options["defines"], check=check)
+        return changed(load_options(options["proxypass"], options["listen"], check=look))
+    return changed(load_file(options["config"], defines=options["defines"], check=look))
 
 
 def makeService(options: Options) -> IService:
@@ -150,15 +175,17 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from scgiproxy.service.root import GatewayService
+    from scgiproxy.service.gateway import make_gateway
     from scgiproxy.service.startup import ProcessService
 
     made: list[GatewayService] = []
     try:
         if options["demo"]:
             return ProcessService(_demo(options, reactor), reactor)
-        load(options, lambda config: made.append(GatewayService(config, reactor)))
-        return ProcessService(made[0], reactor)
+        load(options, lambda config: made.append(make_gateway(config, reactor)))
+        process = ProcessService(made[0], reactor)
+        made[0].on_failure = process.fail
+        return process
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None

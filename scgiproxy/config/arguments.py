@@ -62,6 +62,22 @@ def integer(least: int = 0, most: int | None = None) -> Callable[[Place, list[st
     return lambda _, words: parse_integer(words[0], least, most)
 
 
+MOST_WORKERS = 512
+"""More processes than any machine has cores for one gateway; a number above is a mistake."""
+
+
+def parse_workers(word: str) -> int | None:
+    """A number of processes, or ``auto``: None. Raises ValueError."""
+    if word.lower() == "auto":
+        return None
+    try:
+        return parse_integer(word, 1, MOST_WORKERS)
+    except ValueError:
+        raise ValueError(
+            f"expected a number from 1 to {MOST_WORKERS}, or auto, got {word!r}"
+        ) from None
+
+
 def duration(unit: str = "s", *, zero: bool = False) -> Callable[[Place, list[str]], float]:
     """One time, in seconds."""
     return lambda _, words: parse_duration(words[0], unit, zero=zero)

@@ -7,7 +7,7 @@ A type that is not in the table is a plugin's, and is left to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scgiproxy.config.arguments import is_directory
@@ -131,6 +131,36 @@ def endpoint_type(text: str) -> str:
     """The type that an endpoint string names, in lower case; inside of another one if that is how
     it is written (``haproxy:tcp:80`` is ``tcp``). Raises ValueError."""
     return _kind_and_words(text)[0].lower()
+
+
+_FILES: Mapping[str, Sequence[str]] = {
+    "ssl": ("privateKey", "certKey", "extraCertChain", "dhParameters"),
+}
+"""Keys whose values are files that are read when the string is."""
+
+_DEFAULT_FILES = {"privateKey": "server.pem"}
+
+
+def endpoint_files(text: str) -> dict[str, str]:
+    """The files that an endpoint string names, by their keys. Raises ValueError."""
+    kind, words = _kind_and_words(text)
+    keys = _FILES.get(kind.lower(), ())
+    given = _DEFAULT_FILES | _by_key(kind, _TYPES[kind.lower()], words, []) if keys else {}
+    return {key: given[key] for key in keys if key in given}
+
+
+def with_files(text: str, files: Mapping[str, str]) -> str:
+    """The same endpoint, with these `files` by their keys. Raises ValueError."""
+    if not files:
+        return text
+    kind, words = _kind_and_words(text)
+    given = _by_key(kind, _TYPES[kind.lower()], words, []) | dict(files)
+    around = "haproxy:" * (len(_split(text)) - len(words) - 1)
+    return f"{around}{kind}:" + ":".join(f"{key}={_quoted(value)}" for key, value in given.items())
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _kind_and_words(text: str) -> tuple[str, list[list[str]]]:

@@ -16,7 +16,7 @@ _FILES = "files are served as they are, with a type that is guessed from the nam
 _FILTERS = "answers are sent as they are, and not compressed"
 _LISTS = "folders are not listed"
 _TWISTD = "it is an option of twistd"
-_ONE_PROCESS = "one process serves everything"
+_PROCESSES = "there are as many processes as Workers says, each for any number of connections"
 _SYSTEM = "the system's defaults are used"
 _PROXY = "it has no meaning for SCGI"
 
@@ -37,7 +37,7 @@ _REASONS = {
     " IndexOrderDefault IndexStyleSheet IndexHeadInsert",
     f"{_TWISTD} (--pidfile)": "PidFile",
     f"{_TWISTD} (--uid, --gid)": "User Group",
-    _ONE_PROCESS: "StartServers MinSpareServers MaxSpareServers MaxRequestWorkers MaxClients"
+    _PROCESSES: "StartServers MinSpareServers MaxSpareServers MaxRequestWorkers MaxClients"
     " MaxConnectionsPerChild MaxRequestsPerChild ServerLimit ThreadsPerChild ThreadLimit"
     " MinSpareThreads MaxSpareThreads ThreadStackSize AsyncRequestWorkerFactor MaxMemFree"
     " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex"

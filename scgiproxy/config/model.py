@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,3 +159,15 @@ class Config:
     notes: tuple[Problem, ...] = ()
     probes_at_once: int = 16
     """Of all members together; 0 is one."""
+    workers: int | None = 1
+    """How many processes serve; None: one for each core. See `worker_count`."""
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve here and now."""
+        if self.workers is not None:
+            return self.workers
+        try:
+            return len(os.sched_getaffinity(0))
+        except AttributeError:  # not every system can tell which cores a process may use
+            return os.cpu_count() or 1

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from scgiproxy.config.addresses import LISTEN_FORMS, parse_host_address, parse_listen
-from scgiproxy.config.arguments import choice, duration, flag, integer, text, texts
+from scgiproxy.config.arguments import (
+    choice,
+    duration,
+    flag,
+    integer,
+    parse_workers,
+    text,
+    texts,
+)
 from scgiproxy.config.model import HostAddress, Listener
 from scgiproxy.config.scopes import HostDraft, Place
 from scgiproxy.config.table import HOST, Context, Directive, Merge
@@ -107,6 +115,15 @@ ROWS = (
         effect=_listen,
         merge=Merge.OWN,
         doc=f"Where to accept connections: {LISTEN_FORMS} (a Twisted server endpoint).",
+    ),
+    Directive(
+        name="Workers",
+        contexts=Context.SERVER,
+        syntax="NUMBER|auto",
+        read=lambda _, words: parse_workers(words[0]),
+        config="workers",
+        doc="How many processes serve; auto: one for each core that the gateway may use.",
+        default="1",
     ),
     Directive(
         name="VirtualHost",

@@ -29,6 +29,7 @@ class LogFile:
         self._kind = kind
         self._fd = -1
         self._identity = (0, 0)
+        self._current = False
         self._failing = False
         self._torn = False
 
@@ -37,19 +38,35 @@ class LogFile:
         if self._fd < 0:
             self._open()
 
+    def adopt(self, fd: int) -> None:
+        """Write to `fd`, which another process has opened by this name, and close it in the end."""
+        self.close()
+        os.set_inheritable(fd, False)
+        self._use(fd)
+
+    def descriptor(self) -> int:
+        """What the next `append` would write to, for another process; -1 if there is nothing."""
+        self._is_writable()
+        return self._fd
+
     def append(self, data: bytes) -> None:
-        """Write whole lines, now."""
-        current = self._is_current()
-        if not current:
+        """Write whole lines, now. Those of several processes that write to it stay whole."""
+        if self._is_writable():
+            self._write(data)
+
+    def _is_writable(self) -> bool:
+        """Whether there is an open file: the one of that name, if it can be had."""
+        self._current = self._is_current()
+        if not self._current:
             try:
                 self._open()
-                current = True
+                self._current = True
             except OSError as error:
                 if self._fd < 0:
                     self._tell("cannot be written", "lines are lost until it can", error)
-                    return
+                    return False
                 self._tell("was moved, and cannot be made anew", "the moved one is used", error)
-        self._write(data, current)
+        return True
 
     def close(self) -> None:
         """Close the file; a later `append` opens it again."""
@@ -73,11 +90,14 @@ class LogFile:
     def _open(self) -> None:
         fd = os.open(self.path, _OPEN, 0o644)
         self.close()
+        self._use(fd)
+
+    def _use(self, fd: int) -> None:
         self._fd = fd
         found = os.fstat(fd)
         self._identity = (found.st_dev, found.st_ino)
 
-    def _write(self, data: bytes, current: bool) -> None:
+    def _write(self, data: bytes) -> None:
         if self._torn:
             data = b"\n" + data
         view = memoryview(data)
@@ -91,7 +111,7 @@ class LogFile:
             self._tell("cannot be written", "lines are lost until it can", error)
         else:
             self._torn = False
-            if self._failing and current:
+            if self._failing and self._current:
                 self._failing = False
                 self._log.info("{kind} {path} is written again", kind=self._kind, path=self.path)
 

@@ -62,11 +62,15 @@ class ListenerService(Service):
         problems: list[Problem] = []
         for listener in listeners:
             try:
-                self._endpoints.append((listener, _endpoint(listener, reactor)))
+                self._endpoints.append((listener, self._endpoint(listener)))
             except ValueError as error:
-                problems.append(_problem(listener, str(error)))
+                problems.append(problem_of(listener, str(error)))
         if problems:
             raise ConfigError(problems)
+
+    def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
+        """Raises ValueError: what is wrong with it."""
+        return make_endpoint(endpoint_text(listener), self._reactor)
 
     def privilegedStartService(self) -> None:
         self._bind()
@@ -85,20 +89,24 @@ class ListenerService(Service):
             self.sites.append(site)
             # The endpoints that Twisted has bind at once: what goes wrong is known on return.
             listening: Deferred[IListeningPort] = endpoint.listen(site)
-            listening.addCallback(self._listening)
+            listening.addCallback(self._listening, listener)
             listening.addErrback(self._not_listening, listener, problems)
         if problems:
             self._close_ports()
             raise ConfigError(problems)
         self._bound = True
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listening(self, port: IListeningPort, listener: Listener) -> None:
         self.ports.append(port)
-        serve_promptly(port, self._descriptors)
+        self._take(port, listener)
         self.log.info("listening on {address}", address=_shown(port.getHost()), notice=True)
 
+    def _take(self, port: IListeningPort, listener: Listener) -> None:  # noqa: ARG002  of a kind
+        """Have the connections of `port` be served. Raises ValueError if that cannot be done."""
+        serve_promptly(port, self._descriptors)
+
     def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:
-        problem = _problem(listener, _reason(failure))
+        problem = problem_of(listener, _reason(failure))
         problems.append(problem)
         if self._bound:  # an endpoint of a plugin, that takes its time
             self.log.critical("{problem}", problem=problem)
@@ -155,9 +163,8 @@ def is_inherited(listener: Listener) -> bool:
     return "systemd:" in listener.endpoint.lower()
 
 
-def _endpoint(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
+def make_endpoint(text: str, reactor: Any) -> IStreamServerEndpoint:
     """Raises ValueError: what is wrong with the string, or with a file that it names."""
-    text = endpoint_text(listener)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except ImportError as error:
@@ -167,7 +174,7 @@ def _endpoint(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
     except OSError as error:
         raise ValueError(f"{text!r}: {error.strerror}: {error.filename}") from error
     except LookupError as error:
-        if not is_inherited(listener):
+        if "systemd:" not in text.lower():
             raise ValueError(f"{text!r} is no endpoint: {error!r}") from error
         raise ValueError(f"{text!r}: systemd has not handed over such a socket") from error
     except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
@@ -189,6 +196,8 @@ def _explained(text: str, error: Exception) -> str:
 
 def _reason(failure: Failure) -> str:
     error = failure.value
+    if isinstance(error, ValueError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:  # the lock beside a UNIX socket
         path = os.fsdecode(error.filename2 or error.filename or "")
         return f"cannot listen: {path}: {error.strerror}" if path else error.strerror
@@ -214,5 +223,6 @@ def _shown(address: Any) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _problem(listener: Listener, message: str) -> Problem:
+def problem_of(listener: Listener, message: str) -> Problem:
+    """What is wrong with a Listen line."""
     return Problem(listener.position.file, listener.position.line, f"Listen: {message}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -16,10 +15,10 @@ from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
-from scgiproxy.service.listeners import ListenerService, is_inherited
-from scgiproxy.web.accesslog import AccessLogFile
+from scgiproxy.service.listeners import ListenerService
 from scgiproxy.web.channel import HttpChannel
-from scgiproxy.wire.descriptors import descriptors_of
+from scgiproxy.web.site import GatewaySite
+from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
 DRAIN = 4.0
 """Seconds that running answers are given to end when the service stops."""
@@ -37,14 +36,17 @@ class GatewayService(MultiService):
 
     Raises ConfigError for what only shows when the parts are made (an unknown SetHandler, an
     endpoint string that is none). So does a start if a socket or a log file cannot be had, naming
-    the line.
+    the line. `on_failure` is called with the reason if it shows only later that nothing can be
+    served.
     """
 
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.on_failure: Callable[[str], object] = self._failed
         self._reactor = reactor
+        self._config = config
         problems: list[Problem] = []
         descriptors = descriptors_of(reactor)
         try:
@@ -52,17 +54,19 @@ class GatewayService(MultiService):
         except ConfigError as error:
             problems += error.problems
         try:
-            self.listeners = ListenerService(
-                config.listeners,
-                lambda secure: self.parts.make_site(secure),
-                reactor,
-                descriptors,
-            )
+            self.listeners = self._make_listeners(descriptors)
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
         self.listeners.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
+        """Raises ConfigError. The parts may not be there, if something is wrong with them."""
+        return ListenerService(self._config.listeners, self._site, self._reactor, descriptors)
+
+    def _site(self, secure: bool) -> GatewaySite:
+        return self.parts.make_site(secure)
 
     def privilegedStartService(self) -> None:
         self._open_logs()
@@ -70,16 +74,28 @@ class GatewayService(MultiService):
 
     def startService(self) -> None:
         self._open_logs()
-        for note in self.parts.config.notes:
-            self.log.info("{note}", note=note, notice=True)
         # Before the first connection is accepted: changes are of what it finds.
-        self._start(self.parts.persistence.start)
+        self._start(self._start_state)
         self._start(super().startService)
+        self._start_parts()
+
+    def _start_state(self) -> None:
+        """What comes before the first connection. Raises ConfigError."""
+        for note in self._config.notes:
+            self.log.info("{note}", note=note, notice=True)
+        self.parts.persistence.start()
+
+    def _start_parts(self) -> None:
+        """What works beside the requests."""
+        self._start_outlook()
+        self.parts.readiness.start()
+
+    def _start_outlook(self) -> None:
+        """What finds out which members there are, and how they are."""
         self.parts.resolver.start()
         for discovery in self.parts.balancing.discoveries:
             discovery.start()
         self.parts.checks.start()
-        self.parts.readiness.start()
 
     def _start(self, start: Any) -> None:
         try:
@@ -100,6 +116,10 @@ class GatewayService(MultiService):
 
     async def _stop(self, listeners_stopped: Deferred[Any]) -> None:
         await listeners_stopped
+        await self._end_connections()
+        await self._stop_parts()
+
+    async def _end_connections(self) -> None:
         self.parts.readiness.stop()
         for channel in self._channels():
             channel.shut_down()
@@ -122,6 +142,9 @@ class GatewayService(MultiService):
             for channel in left:
                 channel.abort()
             await self._channels_closed(_CLOSING)
+
+    async def _stop_parts(self) -> None:
+        """All that is left when no connection is, the logs at last."""
         self.parts.checks.stop()
         for discovery in self.parts.balancing.discoveries:
             discovery.stop()
@@ -142,39 +165,36 @@ class GatewayService(MultiService):
             await deferLater(self._reactor, _LOOK)
         return True
 
+    def _failed(self, reason: str) -> None:
+        self.log.critical("{reason}", reason=reason)
+
     # -- logs ----------------------------------------------------------------------------------
 
     def _open_logs(self) -> None:
         """Open what is not open; again is harmless. Raises ConfigError."""
-        parts = self.parts
         problems = []
-        files: list[tuple[str, LogFile | AccessLogFile]] = [
-            *(("ErrorLog", file) for file in parts.error_logs.files),
-            *(("CustomLog", log) for log in parts.access_logs),
-        ]
-        for directive, file in files:
+        for directive, file in self._log_files():
             try:
                 file.open()
             except OSError as error:
-                position = parts.config.log_positions.get(file.path, Position("configuration", 1))
+                position = self._config.log_positions.get(file.path, Position("configuration", 1))
                 message = f"{directive}: cannot open {file.path}: {error.strerror}"
                 problems.append(Problem(position.file, position.line, message))
         if problems:
             self._close_logs()
             raise ConfigError(problems)
-        parts.error_logs.open()
+        for log in self.parts.access_logs:
+            log.open()
+        self.parts.error_logs.open()
+
+    def _log_files(self) -> Iterator[tuple[str, LogFile]]:
+        """Each with the directive that it comes from."""
+        for file in self.parts.error_logs.files:
+            yield "ErrorLog", file
+        for log in self.parts.access_logs:
+            yield "CustomLog", log.file
 
     def _close_logs(self) -> None:
         for log in self.parts.access_logs:
             log.close()
         self.parts.error_logs.close()
-
-
-def check(config: Config, reactor: Any) -> None:
-    """Make every part of a gateway for `config`, and start none.
-
-    A socket that systemd hands over is there only when the gateway is started, and is left out.
-    Raises ConfigError with every problem.
-    """
-    own = tuple(listener for listener in config.listeners if not is_inherited(listener))
-    GatewayService(replace(config, listeners=own), reactor)

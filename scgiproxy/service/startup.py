@@ -5,9 +5,11 @@ A start that fails is told in lines on standard error and exit code 1, not in a 
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -41,6 +43,7 @@ class ProcessService(MultiService):
 
     def __init__(self, service: IService, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._reactor = reactor
         self._hang_up = HangUpSignal(reactor)
         service.setServiceParent(self)
 
@@ -54,6 +57,12 @@ class ProcessService(MultiService):
         with _telling_problems():
             super().startService()  # type: ignore[no-untyped-call]
         self._hang_up.start()
+
+    def fail(self, reason: str) -> None:
+        """End the process with exit code 1 while the reactor runs, with `reason` told."""
+        _tell(reason)
+        _end_with_1()
+        self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
         """As any MultiService; SIGHUP is harmless until everything has stopped."""
@@ -70,9 +79,25 @@ def _telling_problems() -> Iterator[None]:
     try:
         yield
     except (ConfigError, CannotListenError) as error:
-        # twistd has put its log in the place of sys.stderr, and a daemon has only the log.
-        if sys.__stderr__ is not None:
-            print(error, file=sys.__stderr__, flush=True)
-        for line in str(error).splitlines():
-            _log.critical("{line}", line=line)
+        _tell(str(error))
         raise StartupError(str(error)) from None
+
+
+def _tell(problems: str) -> None:
+    # twistd has put its log in the place of sys.stderr, and a daemon has only the log.
+    if sys.__stderr__ is not None:
+        print(problems, file=sys.__stderr__, flush=True)
+    for line in problems.splitlines():
+        _log.critical("{line}", line=line)
+
+
+def _end_with_1() -> None:
+    """What a process is to end with is not for a service to say, once twistd has started it."""
+
+    def end() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(1)
+
+    atexit.register(end)

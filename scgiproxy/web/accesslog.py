@@ -91,14 +91,14 @@ class AccessLogFile:
     Lines are kept until there are 64 KiB of them, or for a second, and then appended to a
     `LogFile`: one that is moved away is made anew, so log rotation needs no signal. (SIGUSR1 is
     twistd's own: it rotates twistd's log.) A file that cannot be written (a full disk) is told once
-    in Twisted's log; its lines are lost, requests go on.
+    in Twisted's log; its lines are lost, requests go on. `file` is that file.
     """
 
     def __init__(self, path: str, format: LogFormat, reactor: IReactorTime) -> None:  # noqa: A002
         self.path = path
         self._combined = format == "combined"
         self._reactor = reactor
-        self._file = LogFile(path, "access log")
+        self.file = LogFile(path, "access log")
         self._lines: list[bytes] = []
         self._size = 0
         self._flushing: IDelayedCall | None = None
@@ -111,7 +111,7 @@ class AccessLogFile:
 
         Raises OSError.
         """
-        self._file.open()
+        self.file.open()
         self._closed = False
 
     def log(self, request: AnsweredRequest) -> None:
@@ -168,10 +168,10 @@ class AccessLogFile:
         data = b"".join(self._lines)
         self._lines.clear()
         self._size = 0
-        self._file.append(data)
+        self.file.append(data)
 
     def close(self) -> None:
         """Write what is kept, and close. Again is harmless."""
         self.flush()
-        self._file.close()
+        self.file.close()
         self._closed = True

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgiproxy.config.endpoints import ENDPOINT_TYPES, check_endpoint
+from scgiproxy.config.endpoints import (
+    ENDPOINT_TYPES,
+    check_endpoint,
+    endpoint_files,
+    with_files,
+)
 from tests.config.loading import errors_of
 
 
@@ -99,3 +104,43 @@ def test_any_text(kind: str, pieces: list[str]) -> None:
     """ValueError is all that wrong text can cause."""
     with suppress(ValueError):
         check_endpoint(kind + ":" + "".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("tcp:80", {}),
+        ("unix:/run/a", {}),
+        ("tls:/etc/keys:443", {}),
+        ("something:else=1", {}),
+        ("ssl:443", {"privateKey": "server.pem"}),
+        (
+            "ssl:443:key.pem:certificate.pem",
+            {"privateKey": "key.pem", "certKey": "certificate.pem"},
+        ),
+        (
+            r"haproxy:ssl:443:dhParameters=d:extraCertChain=/a\:b\\c",
+            {"privateKey": "server.pem", "extraCertChain": r"/a:b\c", "dhParameters": "d"},
+        ),
+    ],
+)
+def test_files_of_an_endpoint(text: str, files: dict[str, str]) -> None:
+    assert endpoint_files(text) == files
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "changed"),
+    [
+        ("tcp:80", {}, "tcp:80"),
+        ("ssl:443", {"privateKey": "/a:b"}, r"ssl:port=443:privateKey=/a\:b"),
+        (
+            r"HAProxy:ssl:443:k:interface=\:\::certKey=c",
+            {"privateKey": "1", "certKey": "2"},
+            r"haproxy:ssl:port=443:privateKey=1:interface=\:\::certKey=2",
+        ),
+    ],
+)
+def test_an_endpoint_with_other_files(text: str, files: dict[str, str], changed: str) -> None:
+    assert with_files(text, files) == changed
+    check_endpoint(changed)
+    assert {key: endpoint_files(changed)[key] for key in files} == files

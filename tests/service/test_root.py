@@ -18,7 +18,8 @@ from twisted.web.client import HTTPConnectionPool
 from scgiproxy.config.load import load_text
 from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import gateway_events
-from scgiproxy.service.root import DRAIN, GatewayService, check
+from scgiproxy.service.gateway import check
+from scgiproxy.service.root import DRAIN, GatewayService
 from tests.config.generated import TEXTS
 from tests.e2e.processes import free_port, listens
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.protocol import Factory
 from twisted.protocols.amp import MAX_VALUE_LENGTH, AmpBox, BinaryBoxProtocol, IBoxReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -56,6 +58,13 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<Link {self.number} {'connected' if self.connected else 'not connected'}>"
+
+    def connect(self, reactor: Any, fd: int) -> None:
+        """Speak over a connected UNIX socket that does not block; `fd` is duplicated.
+
+        `reactor` provides IReactorSocket.
+        """
+        reactor.adoptStreamConnection(fd, socket.AF_UNIX, _Factory(self.protocol))
 
     def ask(self, topic: str, value: JSON = None) -> Deferred[JSON]:
         """Fires with the answer.
@@ -166,6 +175,18 @@ class Link:
             number=self.number,
             topic=topic,
         )
+
+
+class _Factory(Factory[BinaryBoxProtocol]):
+    """Of the one protocol."""
+
+    noisy = False
+
+    def __init__(self, made: BinaryBoxProtocol) -> None:
+        self._made = made
+
+    def buildProtocol(self, addr: object) -> BinaryBoxProtocol:  # noqa: ARG002
+        return self._made
 
 
 async def _awaited(answer: Awaitable[JSON]) -> JSON:

@@ -25,6 +25,16 @@ EXAMPLES: dict[str, Example] = {
         lambda c: [(each.address, each.port) for each in c.listeners],
         inner="{}",
     ),
+    "Workers": Example(
+        "Workers 4",
+        4,
+        "Workers 0",
+        "expected a number from 1 to 512, or auto, got '0'",
+        "Workers Auto",
+        None,
+        lambda c: c.workers,
+        inner="{}",
+    ),
     "VirtualHost": Example(
         "<VirtualHost *:8080>\n</VirtualHost>",
         [(None, 8080)],

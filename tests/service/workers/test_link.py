@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from functools import partial
 from typing import Any
 
 import pytest
+import pytest_twisted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -237,3 +240,24 @@ def test_messages_go_out_at_once() -> None:
     link.protocol.makeConnection(transport)
     link.tell("one")
     assert b"one" in transport.value()
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_a_real_pair_of_sockets() -> None:
+    from twisted.internet import reactor
+
+    ends: list[Link] = []
+    lost: list[Deferred[None]] = []
+    for skt in socket.socketpair():
+        skt.setblocking(False)
+        ends.append(Link(1))
+        lost.append(Deferred())
+        ends[-1].on_lost = partial(lost[-1].callback, None)
+        ends[-1].connect(reactor, skt.fileno())
+        skt.close()
+    parent, worker = ends
+    worker.answer("double", lambda value: value * 2)
+    assert await parent.ask("double", "long" * 100_000) == "long" * 200_000
+    parent.close()
+    for each in lost:
+        await each

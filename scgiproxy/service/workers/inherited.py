@@ -1,0 +1,160 @@
+"""The sockets in a worker: the parent has bound them, and other workers accept from them too."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+
+from scgiproxy.config.endpoints import endpoint_type, with_files
+from scgiproxy.config.model import Listener
+from scgiproxy.service.listeners import ListenerService, endpoint_text, make_endpoint
+from scgiproxy.web.site import GatewaySite
+from scgiproxy.wire.descriptors import Descriptors
+
+
+class InheritedListeners(ListenerService):
+    """Accepts from `sockets`, one for each of `listeners`, while it runs; they are closed then.
+
+    `files` are those of `HeldListeners`. Everything about an endpoint but its socket (TLS, the
+    PROXY protocol) is as its string says.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        sockets: Sequence[int],
+        files: Sequence[Mapping[str, bytes]],
+        make_site: Callable[[bool], GatewaySite],
+        reactor: Any,
+        descriptors: Descriptors,
+    ) -> None:
+        self._paths = ExitStack()
+        self._given = dict(zip(listeners, zip(sockets, files, strict=True), strict=True))
+        super().__init__(listeners, make_site, reactor, descriptors)
+
+    def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
+        fd, files = self._given[listener]
+        text = endpoint_text(listener)
+        if endpoint_type(text) == "systemd":
+            # It was handed over to the parent alone; the socket says what it is.
+            text = "haproxy:" * text.lower().count("haproxy:") + "tcp:0"
+        paths = {key: self._path(key, content) for key, content in files.items()}
+        return make_endpoint(with_files(text, paths), _SocketReactor(self._reactor, fd))
+
+    def _path(self, key: str, content: bytes) -> str:
+        """A name under which this process, and no other, can read `content` until it listens."""
+        file = self._paths.enter_context(os.fdopen(os.memfd_create(key), "wb"))
+        file.write(content)
+        file.flush()
+        return f"/proc/self/fd/{file.fileno()}"
+
+    def _bind(self) -> None:
+        with self._paths:
+            super()._bind()
+
+    def _listening(self, port: IListeningPort, listener: Listener) -> None:
+        # The parent has told where.
+        self.ports.append(port)
+        self._take(port, listener)
+
+
+class _SocketReactor:
+    """A reactor on which whoever listens, anywhere, gets the one socket."""
+
+    def __init__(self, reactor: Any, fd: int) -> None:
+        self._reactor = reactor
+        self._fd = fd
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(
+        self,
+        port: int,  # noqa: ARG002
+        factory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        interface: str = "",  # noqa: ARG002
+    ) -> IListeningPort:
+        return self._listen(factory)
+
+    def listenUNIX(
+        self,
+        address: str,  # noqa: ARG002
+        factory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        mode: int = 0o666,  # noqa: ARG002
+        wantPID: bool = False,  # noqa: ARG002
+    ) -> IListeningPort:
+        return self._listen(factory)
+
+    def listenSSL(
+        self,
+        port: int,  # noqa: ARG002
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        interface: str = "",  # noqa: ARG002
+    ) -> IListeningPort:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        return self._listen(TLSMemoryBIOFactory(contextFactory, False, factory))
+
+    def _listen(self, factory: Any) -> IListeningPort:
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            raise ValueError("this kind of endpoint cannot be shared by workers: it listens twice")
+        with socket.socket(fileno=fd) as skt:
+            if skt.family == socket.AF_UNIX:
+                kind: Any = InheritedUnixPort
+                port = kind._fromListeningDescriptor(self._reactor, fd, factory)  # noqa: SLF001
+            else:
+                kind = InheritedTcpPort
+                port = kind._fromListeningDescriptor(  # noqa: SLF001
+                    self._reactor, fd, skt.family, factory
+                )
+        port.startListening()
+        listening: IListeningPort = port
+        return listening
+
+
+class _Inherited(tcp.Port):
+    """What is different for a socket that others accept from, too."""
+
+    factory: Any
+    fileno: Any
+    socket: Any
+
+    def startListening(self) -> None:
+        """Accept. The socket listens already: its backlog, and of a file the mode, are set."""
+        tcp._reservedFD.reserve()  # noqa: SLF001  for when there are no more
+        self.factory.doStart()
+        self.connected = True
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        self._shouldShutdown = False
+        self.fileno = self.socket.fileno
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def doRead(self) -> None:
+        """Accept one: what else waits is for whoever has the time."""
+        self.numberAccepts = 1
+        tcp.Port.doRead(self)
+
+    def _logConnectionLostMsg(self) -> None:
+        """The parent tells of it."""
+
+
+class InheritedTcpPort(_Inherited):
+    """A socket of IPv4 or IPv6."""
+
+
+class InheritedUnixPort(_Inherited, unix.Port):
+    """A UNIX socket, whose file is the parent's to remove."""
+
+    def connectionLost(self, reason: Any) -> None:
+        tcp.Port.connectionLost(self, reason)

@@ -1,0 +1,182 @@
+"""The parent: holds what workers serve from, starts them, and replaces those that end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+
+from scgiproxy.config.model import Config
+from scgiproxy.log.events import Logger
+from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.root import DRAIN, GatewayService
+from scgiproxy.service.workers.handover import LINK_FD, Handover
+from scgiproxy.service.workers.held import HeldListeners
+from scgiproxy.service.workers.link import Link
+from scgiproxy.service.workers.process import Phase, WorkerProcess
+from scgiproxy.wire.descriptors import Descriptors
+
+YOUNG = 10.0
+"""Seconds; a worker that ends before is replaced later, each time later still."""
+
+LONGEST_DELAY = 30.0
+"""Seconds; the latest."""
+
+_FIRST_DELAY = 0.5
+
+END_WITHIN = DRAIN + 6.0
+"""Seconds that a worker is given to end when it is told to."""
+
+
+class WorkerProcesses(Service):
+    """`count` workers while it runs, numbered from 1; one that ends is replaced.
+
+    - `links`: of the workers that run, in no order.
+    - `started`: each is called with a new worker's link before that accepts connections. From then
+      on, and not before, the worker may speak.
+    - `ended`: each is called with the link of a worker that was in `links`, and is gone.
+    - `on_failure`: called with the reason if, at the start, no worker at all can serve.
+
+    `hand_over` says what each gets, with descriptors of this process, which are handed over in the
+    order of their mention.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, count: int, hand_over: Callable[[], tuple[Handover, list[int]]], reactor: Any
+    ) -> None:
+        self.links: list[Link] = []
+        self.started: list[Callable[[Link], object]] = []
+        self.ended: list[Callable[[Link], object]] = []
+        self.on_failure: Callable[[str], object] = lambda _: None
+        self._count = count
+        self._hand_over = hand_over
+        self._reactor = reactor
+        self._processes: dict[int, WorkerProcess] = {}
+        self._waiting: dict[int, Any] = {}
+        self._deaths: dict[int, int] = {}
+        self._has_served = False
+        self._stopped: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._has_served = False
+        # The reactor learns of a child's end when it runs.
+        self._reactor.callWhenRunning(self._start_all)
+
+    def _start_all(self) -> None:
+        for number in range(1, self._count + 1):
+            if self.running and number not in self._processes:
+                self._start(number)
+
+    def _start(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        process = WorkerProcess(number, self._reactor, self._process_ended)
+        self._processes[number] = process
+        handover, descriptors = self._hand_over()
+        try:
+            process.spawn(descriptors)
+        except OSError as error:
+            process.problem = f"cannot start {error.filename or 'a process'}: {error.strerror}"
+            process.phase = Phase.ENDED
+            self._process_ended(process)
+            return
+        process.link.on_lost = lambda: self._lost(process.link)
+        starting = Deferred.fromCoroutine(process.start(handover.packed(), self._prepared))
+        starting.addCallback(self._serves, process)
+        starting.addErrback(lambda failure: self.log.failure("a worker's start", failure))
+
+    def _prepared(self, link: Link) -> None:
+        self.links.append(link)
+        for tell in self.started:
+            tell(link)
+
+    def _serves(self, does: bool, process: WorkerProcess) -> None:
+        if does:
+            self._has_served = True
+            self.log.info("{worker} serves", worker=process.name, notice=True)
+
+    def _lost(self, link: Link) -> None:
+        if link in self.links:
+            self.links.remove(link)
+            for tell in self.ended:
+                tell(link)
+
+    def _process_ended(self, process: WorkerProcess) -> None:
+        number = process.number
+        del self._processes[number]
+        if not self.running:
+            self._look_for_the_end()
+            return
+        reason = process.last_words
+        lived = self._reactor.seconds() - process.began
+        deaths = self._deaths[number] = 0 if lived >= YOUNG else self._deaths.get(number, 0) + 1
+        if not self._has_served and not self._processes:
+            self.on_failure(f"no worker can start: {reason or process.ending}")
+            return
+        delay = min(_FIRST_DELAY * 2 ** min(deaths - 1, 10), LONGEST_DELAY) if deaths else 0.0
+        self.log.error(
+            "{worker} {ending}{reason}; another takes its place in {delay:g} s",
+            worker=process.name,
+            ending=process.ending or "could not be started",
+            reason=f": {reason}" if process.problem else "",
+            delay=delay,
+        )
+        self._waiting[number] = self._reactor.callLater(delay, self._start, number)
+
+    def stopService(self) -> Deferred[None]:
+        """Have every worker end what it does. Fires when all are gone; who is not within
+        `END_WITHIN` is killed."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        for waiting in self._waiting.values():
+            waiting.cancel()
+        self._waiting.clear()
+        if not self._processes:
+            return succeed(None)
+        self._stopped = Deferred()
+        for process in self._processes.values():
+            process.stop(END_WITHIN)
+        return self._stopped
+
+    def _look_for_the_end(self) -> None:
+        if not self._processes and self._stopped is not None:
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
+
+
+class ParentService(GatewayService):
+    """The gateway of several processes, in the one that starts the others.
+
+    It accepts no connections. Members are found, checked and kept over a restart here.
+    `processes` are the workers.
+    """
+
+    listeners: HeldListeners
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        super().__init__(config, reactor)
+        self.processes = WorkerProcesses(config.worker_count, self._hand_over, reactor)
+        self.processes.on_failure = lambda reason: self.on_failure(reason)
+        self.processes.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
+        return HeldListeners(self._config.listeners, self._site, self._reactor, descriptors)
+
+    def _start_parts(self) -> None:
+        self._start_outlook()
+
+    def _hand_over(self) -> tuple[Handover, list[int]]:
+        sockets = self.listeners.descriptors()
+        logs = {file.path: file.descriptor() for _, file in self._log_files()}
+        logs = {path: fd for path, fd in logs.items() if fd >= 0}
+        first = LINK_FD + 1
+        handover = Handover(
+            config=self._config,
+            sockets=range(first, first + len(sockets)),
+            files=self.listeners.files,
+            logs=dict(zip(logs, range(first + len(sockets), 1 << 16), strict=False)),
+        )
+        return handover, [*sockets, *logs.values()]

@@ -1,0 +1,133 @@
+"""A worker: a process that serves from the sockets of its parent."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from scgiproxy.errors import ConfigError
+from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.root import GatewayService
+from scgiproxy.service.workers.handover import LINK_FD, Handover
+from scgiproxy.service.workers.inherited import InheritedListeners
+from scgiproxy.service.workers.link import JSON, Link
+from scgiproxy.service.workers.logs import send_events
+from scgiproxy.wire.descriptors import Descriptors
+
+_LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that a terminal, or somebody who means the gateway, sends to all its processes."""
+
+
+class WorkerService(GatewayService):
+    """The gateway in a worker; `link` leads to the parent.
+
+    What finds out about members, and what is kept over a restart, is the parent's.
+    """
+
+    def __init__(self, handover: Handover, link: Link, reactor: Any) -> None:
+        self.link = link
+        self._handover = handover
+        super().__init__(handover.config, reactor)
+        for _, file in self._log_files():
+            if file.path in handover.logs:
+                # Several logs may write to one file.
+                file.adopt(os.dup(handover.logs[file.path]))
+        for fd in handover.logs.values():
+            os.close(fd)
+
+    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
+        given = self._handover
+        return InheritedListeners(
+            given.config.listeners,
+            given.sockets,
+            given.files,
+            self._site,
+            self._reactor,
+            descriptors,
+        )
+
+    def _start_state(self) -> None:
+        """The parent's."""
+
+    def _start_outlook(self) -> None:
+        self.parts.resolver.start()
+
+    async def _stop_parts(self) -> None:
+        self.parts.resolver.stop()
+        self._close_logs()
+
+
+class Worker:
+    """The process around it: does what the parent says, and ends when the parent is gone."""
+
+    def __init__(self, number: int, reactor: Any) -> None:
+        self._reactor = reactor
+        self._service: WorkerService | None = None
+        self._is_stopping = False
+        self.link = Link(number)
+        self.link.answer("prepare", self._prepare)
+        self.link.answer("serve", self._serve)
+        self.link.answer("alive", lambda _: None)
+        self.link.answer("stop", lambda _: self._stop())
+        self.link.on_lost = self._stop
+        reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
+        # Twisted's own cannot bear to be told twice, as by a service manager and by the parent.
+        reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._told_to_end)
+
+    def _prepare(self, value: JSON) -> JSON:
+        """Make everything, and start nothing."""
+        try:
+            self._service = WorkerService(Handover.unpacked(value), self.link, self._reactor)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return None
+
+    def _serve(self, _: JSON) -> JSON:
+        assert self._service is not None
+        try:
+            self._service.startService()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
+        return None
+
+    def _stop(self) -> None:
+        self._reactor.callWhenRunning(self._stop_running)
+
+    def _told_to_end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._reactor.callFromThread(self._stop_running)
+
+    def _stop_running(self) -> None:
+        if not self._is_stopping:
+            self._reactor.stop()
+
+    def _stopping(self) -> None:
+        self._is_stopping = True
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The whole process. `arguments` are those of `process.command`: the reactor's module, words
+    for who looks at processes, and the worker's number."""
+    for number in _LEFT_TO_THE_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+    reactor_module, *_, word = arguments
+    if "twisted.internet.reactor" not in sys.modules:
+        importlib.import_module(reactor_module).install()
+
+    from twisted.internet import reactor
+
+    with suppress(OSError):
+        # What `ps -o comm` and `top` show.
+        Path("/proc/self/comm").write_text(f"scgiproxy {word}")
+    worker = Worker(int(word), reactor)
+    worker.link.connect(reactor, LINK_FD)
+    os.close(LINK_FD)
+    send_events(worker.link)
+    reactor.run()
