@@ -1,119 +1,123 @@
-"""CPU time per request of the gateway and of Apache httpd, turn by turn::
+"""The gateway beside Apache httpd, nginx and lighttpd, turn by turn::
 
-    python -m tests.bench [--rounds 3] [--seconds 5]
+    python -m tests.bench [--only a,c,g-mounts] [--rounds 3] [--seconds 2] [--quick]
 
-One C origin, ``wrk -t1 -c32`` with keep-alive, 1 KiB answers, a new backend connection for each
-request. Needs Debian's apache2, wrk and gcc. Prints medians, and the ratio of the two.
+One SCGI origin in C, one load generator in C, which looks at the status and the length of every
+answer, and whichever of the servers is installed; gcc is needed. Prints the medians of the rounds
+(requests a second, CPU time of the whole process tree, percentiles, memory), and the ratios that
+are to be reached. Ratios, not times, are what can be compared: machines differ.
+
+Exits with 1 when the gateway answered a request wrongly or not at all, or when --compare shows a
+regression. A line to reach that is not met is no error.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import re
+import resource
 import shutil
-import statistics
-import subprocess
-import tempfile
+import sys
 from pathlib import Path
 
-from tests.bench import programs
-from tests.bench.programs import free_port, running, wrk
-
-HERE = Path(__file__).parent
-MODULES = "mpm_event authz_core proxy proxy_scgi"
-APACHE = """
-ServerRoot {folder}
-ServerName localhost
-PidFile {folder}/httpd.pid
-ErrorLog {folder}/error.log
-User nobody
-Group nogroup
-{modules}
-Listen 127.0.0.1:{port}
-KeepAlive On
-MaxKeepAliveRequests 0
-ProxyPass / scgi://127.0.0.1:{origin}/
-"""
-GATEWAY = """
-Listen 127.0.0.1:{port}
-KeepAlive On
-MaxKeepAliveRequests 0
-ProxyPass / scgi://127.0.0.1:{origin}/
-"""
+from tests.bench import machine, report, works
+from tests.bench.baseline import STORED, Baseline, compared
+from tests.bench.figures import Results
+from tests.bench.rounds import run
+from tests.bench.servers import GATEWAY, SERVERS, Gateway, Server
 
 
-def tree(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in tree(int(child)))]
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = options.add_argument
+    add("--only", default="", help="letters or names of works, with commas; see --list")
+    add("--servers", default="", help="names of servers, with commas")
+    add("--rounds", type=int, default=3)
+    add("--seconds", type=float, default=2, help="of each measurement, after half a second")
+    add("--quick", action="store_true", help="one round of one second, for a rough look")
+    add("--list", action="store_true", help="show the names of the works, and end")
+    add("--json", type=Path, metavar="FILE", help="write all figures; works FILE has stay in it")
+    add("--show", type=Path, metavar="FILE", help="measure nothing: the figures are those of FILE")
+    add("--markdown", action="store_true", help="print tables in Markdown")
+    add("--write", type=Path, metavar="FILE", help="write them into a document, between its marks")
+    add("--store", action="store_true", help=f"store the ratios as {STORED.name}")
+    compare = "beside stored ratios: exit with 1 if one is worse"
+    add("--compare", type=Path, nargs="?", const=STORED, metavar="FILE", help=compare)
+    return options
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and kernel time of a process tree so far."""
-    ticks = 0
-    for each in tree(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _chosen_servers(words: str) -> list[Server]:
+    names = words.split(",") if words else [server.name for server in SERVERS]
+    unknown = set(names) - {server.name for server in SERVERS}
+    if unknown:
+        raise ValueError(f"no server is called {', '.join(unknown)}")
+    found = []
+    for server in SERVERS:
+        missing = server.missing()
+        if server.name in names and missing:
+            print(f"{server.name} is left out: {missing}")
+        elif server.name in names:
+            found.append(server)
+    return found
 
 
-def load(port: int, seconds: int) -> tuple[int, float, str]:
-    """Requests done, requests a second, and the rest of what wrk says."""
-    text = wrk(port, seconds, "-c32")
-    done = re.search(r"(\d+) requests in", text)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
-    assert done is not None
-    assert rate is not None
-    return int(done[1]), float(rate[1]), text
+def _measured(chosen: argparse.Namespace) -> tuple[Results, list[str]]:
+    wanted = works.chosen(chosen.only.split(",") if chosen.only else [])
+    servers = _chosen_servers(chosen.servers)
+    if shutil.which("gcc") is None:
+        raise ValueError("gcc is not installed")
+    if any(work.letter == "i" for work in wanted) and not Gateway().has_workers():
+        print("(i) is left out: this gateway has no --workers")
+        wanted = [work for work in wanted if work.letter != "i"]
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    rounds, seconds = (1, 1) if chosen.quick else (chosen.rounds, chosen.seconds)
+    results = Results(machine.described(servers))
+    failures = run(wanted, servers, rounds, seconds, results)
+    if chosen.json:
+        if chosen.json.exists():
+            results.with_earlier(Results.read(chosen.json))
+        results.write(chosen.json)
+    return results, failures
 
 
-def measure(name: str, command: list[str], port: int, seconds: int) -> tuple[float, float]:
-    with running(command, port) as pid:
-        load(port, 1)
-        before = cpu_seconds(pid)
-        done, rate, _ = load(port, seconds)
-        cost = (cpu_seconds(pid) - before) / done * 1e6
-    print(f"{name:10} {rate:8.0f} requests/s {cost:7.1f} us CPU per request", flush=True)
-    return rate, cost
+def _compared(results: Results, path: Path) -> bool:
+    """Whether nothing is worse."""
+    stored = Baseline.read(path)
+    if stored.machine != results.machine:
+        print(f"the ratios of {path.name} were measured on another machine: {stored.machine}")
+    changes = compared(stored, Baseline.of(results))
+    print(*changes, sep="\n")
+    return not any(change.regression for change in changes)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=int, default=5)
-    options.add_argument("--only", choices=["gateway", "apache"])
-    chosen = options.parse_args()
-    for program in ("apache2", "wrk", "gcc"):
-        if shutil.which(program) is None and not Path("/usr/sbin", program).exists():
-            raise SystemExit(f"{program} is not installed")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        folder.chmod(0o755)
-        subprocess.run(["gcc", "-O2", "-o", folder / "origin", HERE / "origin.c"], check=True)
-        origin, apache, gateway = free_port(), free_port(), free_port()
-        modules = "\n".join(
-            f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so"
-            for name in MODULES.split()
-        )
-        values = {"folder": folder, "origin": origin, "modules": modules}
-        (folder / "httpd.conf").write_text(APACHE.format(port=apache, **values))
-        (folder / "gateway.conf").write_text(GATEWAY.format(port=gateway, **values))
-        commands = {
-            "apache": (["/usr/sbin/apache2", "-f", f"{folder}/httpd.conf", "-DFOREGROUND"], apache),
-            "gateway": (programs.gateway(folder / "gateway.conf"), gateway),
-        }
-        costs: dict[str, list[float]] = {name: [] for name in commands}
-        with running([str(folder / "origin"), str(origin), "1024"], origin):
-            for _ in range(chosen.rounds):
-                for name, (command, port) in commands.items():
-                    if chosen.only in (None, name):
-                        costs[name].append(measure(name, command, port, chosen.seconds)[1])
-        medians = {name: statistics.median(each) for name, each in costs.items() if each}
-        for name, median in medians.items():
-            print(f"median of {name}: {median:.1f} us")
-        if len(medians) == 2:
-            print(f"ratio gateway : apache = {medians['gateway'] / medians['apache']:.2f}")
+def main() -> int:
+    chosen = _options().parse_args()
+    if chosen.list:
+        print(*(f"{work.name:14} {work.title}" for work in works.WORKS), sep="\n")
+        return 0
+    failures: list[str] = []
+    if chosen.show:
+        results = Results.read(chosen.show)
+    else:
+        results, failures = _measured(chosen)
+    print()
+    print(report.markdown(results) if chosen.markdown else report.text(results))
+    if chosen.write:
+        report.write_into(chosen.write, results)
+    if chosen.store:
+        Baseline.of(results).write(STORED)
+    good = chosen.compare is None or _compared(results, chosen.compare)
+    for failure in failures:
+        print(f"{GATEWAY} failed: {failure}")
+    return 0 if good and not failures else 1
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except (ValueError, OSError) as error:
+        sys.exit(f"tests.bench: {error}")

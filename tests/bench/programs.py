@@ -1,4 +1,4 @@
-"""The programs of a benchmark: on free ports, stopped with all that they have started."""
+"""The programs of a benchmark: compiled, on free ports, stopped with all that they have started."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+_SOURCES = Path(__file__).parent
+
+
+def compiled(name: str, folder: Path) -> Path:
+    """The program of the source NAME.c beside this file."""
+    program = folder / name
+    subprocess.run(["gcc", "-O2", "-o", program, _SOURCES / f"{name}.c"], check=True)
+    return program
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -20,11 +29,12 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    """Until something listens on `port`, for ten seconds at most."""
+    for _ in range(500):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise SystemExit(f"nothing listens on port {port}")
 
 
@@ -44,17 +54,12 @@ def running(command: Sequence[str], port: int) -> Iterator[int]:
             process.wait()
 
 
-def gateway(config: Path) -> list[str]:
+def twistd() -> str:
+    """The `twistd` of the running interpreter."""
+    return str(Path(sys.executable).with_name("twistd"))
+
+
+def gateway(config: Path, *options: str) -> list[str]:
     """The command that runs the gateway; its log is beside `config`."""
-    twistd = str(Path(sys.executable).with_name("twistd"))
     log = f"--logfile={config.with_suffix('.log')}"
-    return [twistd, "-n", "--pidfile=", log, "scgiproxy", "--config", str(config)]
-
-
-def wrk(port: int, seconds: int, *options: str) -> str:
-    """What wrk says of so many seconds of load; every answer must be a good one."""
-    command = ["wrk", "-t1", f"-d{seconds}", *options, f"http://127.0.0.1:{port}/x"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise SystemExit(text)
-    return text
+    return [twistd(), "-n", "--pidfile=", log, "scgiproxy", *options, "--config", str(config)]

@@ -1,0 +1,52 @@
+"""What a process and all that it has started take, from /proc: CPU time and memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def tree(pid: int) -> list[int]:
+    """The process, its children, theirs, and so on, as they are now."""
+    found = [pid]
+    for parent in found:
+        for task in _read(parent, "task/*/children"):
+            found += map(int, task.split())
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and kernel time of a process tree so far, of those that have ended too."""
+    stats = (text for each in tree(pid) for text in _read(each, "stat"))
+    return sum(map(ticks, stats)) / os.sysconf("SC_CLK_TCK")
+
+
+def proportional_kib(pid: int) -> int:
+    """Memory of a process tree (Pss): a page that several processes share is divided by them."""
+    rollups = (text for each in tree(pid) for text in _read(each, "smaps_rollup"))
+    return sum(map(pss, rollups))
+
+
+def ticks(stat: str) -> int:
+    """Clock ticks in a text of /proc/PID/stat: utime, stime, and the same of children that were
+    waited for (proc_pid_stat(5)). The name of the program may have spaces and parentheses."""
+    return sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+
+
+def pss(rollup: str) -> int:
+    """The KiB of a text of /proc/PID/smaps_rollup."""
+    (line,) = (line for line in rollup.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1])
+
+
+def _read(pid: int, pattern: str) -> list[str]:
+    """The files of one process; none when it has just ended."""
+    found = []
+    for path in (_PROC / str(pid)).glob(pattern):
+        try:
+            found.append(path.read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found

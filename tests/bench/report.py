@@ -1,0 +1,157 @@
+"""The figures as text and as Markdown: a table of the lines to reach, and one of all medians."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.bench.figures import Results
+from tests.bench.lines import LINES, Line
+from tests.bench.measuring import Figures
+from tests.bench.servers import GATEWAY
+from tests.bench.works import WORKS, Work
+
+BEGIN = "<!-- figures: written by python -m tests.bench --write -->"
+END = "<!-- end of figures -->"
+
+_COLUMNS = {
+    "rate": ("requests/s", "{:.0f}", "requests/s {:7.0f}"),
+    "cpu": ("CPU", "{}", "CPU {}"),
+    "p50": ("p50 ms", "{:.2f}", "p50 {:7.2f} ms"),
+    "p99": ("p99 ms", "{:.2f}", "p99 {:7.2f} ms"),
+    "memory": ("memory MiB", "{:.1f}", "memory {:6.1f} MiB"),
+}
+_OTHERS = {
+    "each": "{:.1f} KiB for each connection",
+    "beside": "p99 {:.2f} times that of alone",
+    "alone": "alone {:.2f} ms",
+}
+Row = Sequence[str]
+
+
+def figures_line(figures: Figures, per: str) -> str:
+    """The figures of one run, in a line of text."""
+    known = {name: form for name, (_, _, form) in _COLUMNS.items()} | _OTHERS
+    shown = figures | ({"cpu": cpu(figures["cpu"], per)} if "cpu" in figures else {})  # type: ignore[dict-item]
+    return "  ".join(form.format(shown[name]) for name, form in known.items() if name in shown)
+
+
+def cpu(microseconds: float, per: str) -> str:
+    """CPU time of one request, upload or 10 MB."""
+    if per == "request":
+        return f"{microseconds:.1f} µs"
+    return f"{microseconds / 1000:.2f} ms"
+
+
+def line_rows(results: Results) -> Iterator[Row]:
+    """The lines to reach, of those that were measured."""
+    yield ("line", "measured", "in each round", "at least", "", "aim", "")
+    for line in LINES:
+        value = line.value(results)
+        if value is None:
+            continue
+        rounds = " ".join(f"{each:.2f}" for each in line.values(results))
+        shown = f"{value:.2f} {line.unit}"
+        yield (
+            line.text,
+            shown,
+            rounds,
+            *_limit(line, line.least, value),
+            *_limit(line, line.aim, value),
+        )
+
+
+def _limit(line: Line, limit: float | None, value: float) -> tuple[str, str]:
+    if limit is None:
+        return ("", "")
+    return (f"{limit:g} {line.unit}", "met" if line.meets(value, limit) else "not met")
+
+
+def work_rows(results: Results) -> Iterator[Row]:
+    """Medians of each work and server, and its CPU time in proportion to the gateway's."""
+    titles = [title for title, _, _ in _COLUMNS.values()]
+    yield ("work", "server", *titles, "gateway's CPU", "")
+    for work in WORKS:
+        yield from _rows_of(results, work)
+
+
+def _rows_of(results: Results, work: Work) -> Iterator[Row]:
+    title = f"({work.letter}) {work.title}"
+    remarks = results.remarks.get(work.name, {})
+    measured = dict(results.servers(work.name))
+    for server in work.servers:
+        remark = remarks.get(server, "")
+        if server in measured:
+            figures = measured[server]
+            cells = [_cell(figures, name, work.per) for name in _COLUMNS]
+            ratio = results.ratios("cpu", (work.name, GATEWAY), (work.name, server))
+            beside = f"{statistics.median(ratio):.2f} x" if ratio and server != GATEWAY else ""
+            others = [
+                form.format(figures[name]) for name, form in _OTHERS.items() if name in figures
+            ]
+            yield (title, server, *cells, beside, "; ".join(filter(None, [*others, remark])))
+        elif remark:
+            yield (title, server, *("" for _ in _COLUMNS), "", remark)
+        else:
+            continue
+        title = ""
+
+
+def _cell(figures: Figures, name: str, per: str) -> str:
+    if name not in figures:
+        return ""
+    if name == "cpu":
+        return f"{cpu(figures[name], per)} / {per}" if per != "request" else cpu(figures[name], per)
+    return _COLUMNS[name][1].format(figures[name])
+
+
+def _present(rows: Sequence[Row]) -> list[Row]:
+    """Without the columns that have nothing below their title."""
+    kept = [number for number in range(len(rows[0])) if any(row[number] for row in rows[1:])]
+    return [[row[number] for number in kept] for row in rows]
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    rows = _present(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    title, *others = _present(rows)
+    lines = [title, ["---"] * len(title), *others]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def text(results: Results) -> str:
+    """Everything, to be read in a terminal."""
+    parts = []
+    for rows in (list(work_rows(results)), list(line_rows(results))):
+        if len(rows) > 1:
+            parts.append(as_text(rows))
+    return "\n".join(parts)
+
+
+def markdown(results: Results) -> str:
+    """Everything, for the documents."""
+    machine = ", ".join(
+        value if name == "processor" else f"{name} {value}"
+        for name, value in results.machine.items()
+    )
+    rounds = {len(each) for work in results.rounds.values() for each in work.values()}
+    parts = [f"Measured on: {machine}.\nMedians of {'/'.join(map(str, sorted(rounds)))} rounds.\n"]
+    for rows in (list(line_rows(results)), list(work_rows(results))):
+        if len(rows) > 1:
+            parts.append(as_markdown(rows))
+    return "\n".join(parts)
+
+
+def write_into(path: Path, results: Results) -> None:
+    """Replace what is between the markers of a document. Raises `ValueError` if it has none."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no lines {BEGIN} and {END}")
+    path.write_text(f"{before}{begin}\n\n{markdown(results)}\n{end}{after}")

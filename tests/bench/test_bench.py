@@ -1,0 +1,33 @@
+"""One small work through all parts: origin, load, servers, figures, table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench.figures import Results
+from tests.bench.servers import GATEWAY, SERVERS
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_one_work_goes_through_all_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every answer is looked at by the load generator, and those of the gateway are all good."""
+    written = tmp_path / "figures.json"
+    words = ["--only", "a-1,e-chunked", "--rounds", "1", "--seconds", "0.2", "--json"]
+    monkeypatch.setattr("sys.argv", ["bench", *words, str(written)])
+    assert bench.main() == 0
+    results = Results.read(written)
+    measured = {server for server, _ in results.servers("a-1")}
+    assert measured == {server.name for server in SERVERS if not server.missing()}
+    for server, figures in results.servers("a-1"):
+        assert figures["rate"] > 0, server
+        assert figures["memory"] > 0, server
+    assert results.series("rate", "e-chunked", GATEWAY)[0] > 0
+    assert "1 KiB answers, TCP, 1 client" in capsys.readouterr().out
