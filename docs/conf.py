@@ -10,7 +10,8 @@ project = "scgiproxy"
 copyright = "The scgiproxy authors"  # noqa: A001  the name is Sphinx's
 version = release = installed_version("scgiproxy")
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "myst_parser"]
+myst_enable_extensions = ["deflist"]
 exclude_patterns = ["_build"]
 # Docstrings have single backquotes around names of code; those that have a page become links.
 default_role = "py:obj"
