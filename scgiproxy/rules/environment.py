@@ -100,6 +100,10 @@ class SetVariableIf(EnvironmentRule):
         )
         object.__setattr__(self, "_changes", changes)
 
+    def __reduce__(self) -> tuple[type[SetVariableIf], tuple[object, ...]]:
+        # Made anew where it is unpickled: functions stay where they are.
+        return type(self), (self.attribute, self.pattern, self.assignments)
+
     def apply(self, facts: Facts) -> None:
         match = self.pattern.search(self._read(facts))
         if match is None:

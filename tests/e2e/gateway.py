@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Self
 import pytest
 
 from tests.e2e.processes import Process, free_port
+
+WORKERS = "SCGIPROXY_TEST_WORKERS"
+"""With this environment variable set, every gateway has so many workers."""
 
 _TROUBLE = (
     "Traceback (most recent call last)",
@@ -41,6 +45,8 @@ class GatewayProcess(Process):
         self._checked: dict[Path, int] = {}
         command: list[str | Path] = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}"]
         command += ["scgiproxy", "--config", config]
+        if WORKERS in os.environ:
+            command += ["--workers", os.environ[WORKERS]]
         super().__init__(name, command, config.parent, self.http, environment=environment)
 
     @property

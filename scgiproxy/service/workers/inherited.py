@@ -103,6 +103,8 @@ class _SocketReactor:
     ) -> IListeningPort:
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
+        # Now, and not with the first connection: some of the files are read only then.
+        contextFactory.getContext()
         return self._listen(TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def _listen(self, factory: Any) -> IListeningPort:
