@@ -30,13 +30,6 @@ if TYPE_CHECKING:
     from scgiproxy.service.root import GatewayService
 
 
-def _workers(word: str) -> tuple[int | None]:
-    """In a tuple: what is not given is None, and so is auto."""
-    from scgiproxy.config.arguments import parse_workers
-
-    return (parse_workers(word),)
-
-
 class Options(usage.Options):
     """The command line.
 
@@ -52,16 +45,7 @@ class Options(usage.Options):
         ["check", "t", "Check the configuration, print every error, and exit with 0 or 1."],
         ["demo", None, "Serve a demonstration to look at in a browser, on http://127.0.0.1:8080/."],
     ]
-    optParameters = [
-        ["config", "c", None, "The configuration file, in Apache's language."],
-        [
-            "workers",
-            "w",
-            None,
-            "How many processes serve, in place of what Workers says: a number, or auto.",
-            _workers,
-        ],
-    ]
+    optParameters = [["config", "c", None, "The configuration file, in Apache's language."]]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.conf")})
 
     def __init__(self) -> None:
@@ -69,6 +53,7 @@ class Options(usage.Options):
         self["defines"] = {}
         self["proxypass"] = []
         self["listen"] = []
+        self["workers"] = None
 
     def opt_define(self, word: str) -> None:
         """Define a variable for the configuration: NAME or NAME=VALUE. Repeatable."""
@@ -86,6 +71,17 @@ class Options(usage.Options):
         127.0.0.1:8080 by default."""
         self["listen"].append(where)
 
+    def opt_workers(self, word: str) -> None:
+        """How many processes serve, in place of what Workers says: a number, or auto for one for
+        each core."""
+        from scgiproxy.config.arguments import parse_workers
+
+        try:
+            # In a tuple: auto is None.
+            self["workers"] = (parse_workers(word),)
+        except ValueError as error:
+            raise usage.UsageError(f"--workers: {error}") from None
+
     def opt_version(self) -> None:
         """Print the version, and exit."""
         print(f"scgiproxy {__version__}")  # noqa: T201
@@ -94,6 +90,7 @@ class Options(usage.Options):
     opt_D = opt_define
     opt_p = opt_proxypass
     opt_l = opt_listen
+    opt_w = opt_workers
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
@@ -123,7 +120,9 @@ class Options(usage.Options):
         if len(self["listen"]) > 1 and self["demo"]:
             raise usage.UsageError("--demo listens in one place: expected --listen only once")
         if self["workers"] and self["demo"]:
-            raise usage.UsageError("--demo has one process: --workers goes with --config")
+            raise usage.UsageError(
+                "--demo is one process; --workers goes with --config or --proxypass"
+            )
         if self["defines"] and not self["config"]:
             if self["proxypass"]:
                 _tell_errors(self)

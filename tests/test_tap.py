@@ -15,6 +15,7 @@ from scgiproxy.config.model import Listener
 from scgiproxy.demo.service import DemoService
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.root import GatewayService
+from scgiproxy.service.workers.parent import ParentService
 from scgiproxy.tap import Options, load, makeService
 
 MOUNT = ("--proxypass", "/ scgi://127.0.0.1/")
@@ -73,6 +74,12 @@ def test_a_define_without_a_file_hides_no_error(capsys: pytest.CaptureFixture[st
         (("--define", "=1"), "--define '=1': expected NAME or NAME=VALUE"),
         (("--define", ""), "--define '': expected NAME or NAME=VALUE"),
         (("gateway.conf",), "unexpected 'gateway.conf'; a configuration goes with --config"),
+        (
+            ("--workers", "0", *MOUNT),
+            "--workers: expected a number from 1 to 512, or auto, got '0'",
+        ),
+        (("-w", "two", *MOUNT), "--workers: expected a number from 1 to 512, or auto, got 'two'"),
+        (("-w", "auto", "--demo"), "--demo is one process; --workers goes with --config or"),
         (("--nothing",), "option --nothing not recognized"),
         (("--config",), "option --config requires argument"),
     ],
@@ -88,6 +95,28 @@ def test_wrong_uses(words: tuple[str, ...], message: str) -> None:
         options.parseOptions(words)
     assert ended.value.code == f"twistd scgiproxy: {raised.value} (--help tells more)"
     assert "\n" not in str(ended.value.code)
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "workers"),
+    [
+        ("", (), 1),
+        ("Workers 3", (), 3),
+        ("Workers 3", ("--workers", "2"), 2),
+        ("Workers 3", ("--workers", "AUTO"), None),
+        ("Workers auto", ("-w", "1"), 1),
+    ],
+)
+def test_how_many_workers(
+    line: str, words: tuple[str, ...], workers: int | None, tmp_path: Path
+) -> None:
+    """The option wins; what is checked is what is started."""
+    config = tmp_path / "f"
+    config.write_text(f"Listen 81\n{line}\n")
+    checked: list[int | None] = []
+    options = parsed("-c", str(config), *words)
+    loaded = load(options, lambda config: checked.append(config.workers))
+    assert [loaded.workers, *checked] == [workers, workers]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +155,10 @@ class TestCheck:
 
 
 class TestService:
+    def test_several_processes(self) -> None:
+        service = gateway(*MOUNT, "--workers", "2")
+        assert isinstance(service, ParentService)
+
     def test_a_file(self, tmp_path: Path) -> None:
         config = tmp_path / "f"
         config.write_text("Listen 127.0.0.1:81\nServerName ${NAME}\n")

@@ -13,8 +13,8 @@ import pytest
 
 from tests.e2e.processes import Process, free_port
 
-WORKERS = "SCGIPROXY_TEST_WORKERS"
-"""With this environment variable set, every gateway has so many workers."""
+WORKERS = int(os.environ.get("SCGIPROXY_TEST_WORKERS", "1"))
+"""How many workers every gateway has that a test does not give a number itself."""
 
 _TROUBLE = (
     "Traceback (most recent call last)",
@@ -37,7 +37,12 @@ class GatewayProcess(Process):
     """
 
     def __init__(
-        self, config: Path, port: int, name: str, environment: Mapping[str, str] | None = None
+        self,
+        config: Path,
+        port: int,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        workers: int = WORKERS,
     ) -> None:
         self.config = config
         self.port = port
@@ -45,14 +50,25 @@ class GatewayProcess(Process):
         self._checked: dict[Path, int] = {}
         command: list[str | Path] = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}"]
         command += ["scgiproxy", "--config", config]
-        if WORKERS in os.environ:
-            command += ["--workers", os.environ[WORKERS]]
-        super().__init__(name, command, config.parent, self.http, environment=environment)
+        if workers > 1:
+            command += ["--workers", str(workers)]
+        self.workers = workers
+        super().__init__(
+            name, command, config.parent, self.http, environment=environment, patience=8
+        )
 
     @property
     def http(self) -> tuple[str, int]:
         """Where it listens."""
         return ("127.0.0.1", self.port)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that serve; of one alone, itself."""
+        if self.workers == 1:
+            return [self.pid]
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(word) for word in children.read_text().split()]
 
     def logged(self) -> str:
         """The whole log."""
@@ -112,11 +128,18 @@ class Gateway(GatewayProcess):
     ``Listen 127.0.0.1:${PORT}`` before it.
     """
 
-    def __init__(self, folder: Path, text: str, name: str = "gateway") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        name: str = "gateway",
+        environment: Mapping[str, str] | None = None,
+        workers: int = WORKERS,
+    ) -> None:
         port = free_port()
         lines = [f"Define PORT {port}"]
         if not any(line.lower().split()[:1] == ["listen"] for line in text.splitlines()):
             lines.append("Listen 127.0.0.1:${PORT}")
         config = folder / f"{name}.conf"
         config.write_text("\n".join([*lines, text, ""]))
-        super().__init__(config, port, name)
+        super().__init__(config, port, name, environment, workers)

@@ -42,7 +42,7 @@ def test_twistd_lists_it(tmp_path: Path) -> None:
 
 def test_help_names_every_option(tmp_path: Path) -> None:
     told = run(tmp_path, "scgiproxy", "--help").stdout
-    for option in ("--config=", "--define=", "--proxypass=", "--listen=", "--check", "--demo"):
+    for option in ("--config=", "--define=", "--proxypass=", "--listen=", "--workers=", "--check"):
         assert option in told
 
 

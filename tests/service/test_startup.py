@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import os
 import sys
 from typing import Any
 
@@ -81,3 +83,23 @@ def test_any_other_error_is_left_alone() -> None:
         ProcessService(
             Failing(ZeroDivisionError(), privileged=False), MemoryReactorClock()
         ).startService()
+
+
+def test_a_failure_while_it_runs(
+    monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors
+) -> None:
+    """Told as one at the start is; the reactor stops, and the process ends with exit code 1."""
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", told)
+    at_exit: list[Any] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    reactor = MemoryReactorClock()
+    ProcessService(Service(), reactor).fail("no worker can start: because\nof {this}")
+    assert told.getvalue() == "no worker can start: because\nof {this}\n"
+    assert [event["line"] for event in logged_errors.flush()] == told.getvalue().splitlines()
+    assert reactor.hasStopped
+    (end,) = at_exit
+    end()
+    assert codes == [1]

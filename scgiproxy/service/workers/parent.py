@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -59,17 +60,18 @@ class WorkerProcesses(Service):
         self._waiting: dict[int, Any] = {}
         self._deaths: dict[int, int] = {}
         self._has_served = False
+        self._has_failed = False
         self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        self._has_served = False
+        self._has_served = self._has_failed = False
         # The reactor learns of a child's end when it runs.
         self._reactor.callWhenRunning(self._start_all)
 
     def _start_all(self) -> None:
         for number in range(1, self._count + 1):
-            if self.running and number not in self._processes:
+            if self.running and not self._has_failed and number not in self._processes:
                 self._start(number)
 
     def _start(self, number: int) -> None:
@@ -80,7 +82,7 @@ class WorkerProcesses(Service):
         try:
             process.spawn(descriptors)
         except OSError as error:
-            process.problem = f"cannot start {error.filename or 'a process'}: {error.strerror}"
+            process.problem = f"cannot run {error.filename or sys.executable}: {error.strerror}"
             process.phase = Phase.ENDED
             self._process_ended(process)
             return
@@ -97,7 +99,7 @@ class WorkerProcesses(Service):
     def _serves(self, does: bool, process: WorkerProcess) -> None:
         if does:
             self._has_served = True
-            self.log.info("{worker} serves", worker=process.name, notice=True)
+            self.log.info("{worker} serves", worker=process.name)
 
     def _lost(self, link: Link) -> None:
         if link in self.links:
@@ -108,13 +110,17 @@ class WorkerProcesses(Service):
     def _process_ended(self, process: WorkerProcess) -> None:
         number = process.number
         del self._processes[number]
-        if not self.running:
+        if not self.running or self._has_failed:
             self._look_for_the_end()
             return
         reason = process.last_words
         lived = self._reactor.seconds() - process.began
         deaths = self._deaths[number] = 0 if lived >= YOUNG else self._deaths.get(number, 0) + 1
         if not self._has_served and not self._processes:
+            self._has_failed = True
+            for waiting in self._waiting.values():
+                waiting.cancel()
+            self._waiting.clear()
             self.on_failure(f"no worker can start: {reason or process.ending}")
             return
         delay = min(_FIRST_DELAY * 2 ** min(deaths - 1, 10), LONGEST_DELAY) if deaths else 0.0

@@ -166,7 +166,7 @@ def test_a_program_that_cannot_be_started() -> None:
     parent = Parent()
     parent.reactor.cannot_spawn = FileNotFoundError(2, "No such file", "/gone/python")
     parent.start()
-    assert parent.failures[0] == "no worker can start: cannot start /gone/python: No such file"
+    assert parent.failures == ["no worker can start: cannot run /gone/python: No such file"]
 
 
 def test_one_that_cannot_start_beside_others(logged_errors: LoggedErrors) -> None:
