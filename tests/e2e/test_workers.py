@@ -396,7 +396,8 @@ def test_workers_have_no_rights_of_roots(
         wait_until(replaced, "another worker serves", 20)
         for _ in range(6):
             assert ask_by_tls(port, file).text == "hello\n"
-    assert (logs / "access.log").read_text().count("GET /x HTTP/1.1") == 7
+    # Who is killed takes the lines of the last second along.
+    assert (logs / "access.log").read_text().count("GET /x HTTP/1.1") in (6, 7)
 
 
 def may_run(uid: int, python: str) -> bool:
