@@ -21,6 +21,8 @@
  *
  * One thread, epoll. A connection that was closed is made anew, and is an error if a request was under way. */
 #define _GNU_SOURCE
+#include "answer.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,26 +33,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LONGEST_HEAD = 8192, CHUNK = 16384, PATIENCE = 20, LONGEST_RUN = 300, PIECES = 10, AT_ONCE = 64 };
-enum reading { HEAD, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, IDLE };
+enum { CHUNK = 16384, PATIENCE = 20, LONGEST_RUN = 300, PIECES = 10, AT_ONCE = 64 };
 enum error { CONNECT, CLOSED, WRONG_STATUS, WRONG_LENGTH, MALFORMED, EARLY, ERRORS };
 
 static const char *const error_names[ERRORS] = {"connect", "closed", "status", "length", "malformed", "early"};
 
 struct connection {
-    int fd, connected, waits_to_send, closes, status;
-    enum reading reading;
-    size_t sent, got, left;      /* of the request; of the answer's body; of its part that is read now */
-    size_t head_held;
+    int fd, connected, waits_to_send, idle; /* idle: no request is under way */
+    size_t sent;                            /* of the request */
     unsigned answered;
-    double begun, due;
-    char head[LONGEST_HEAD];
+    double begun, due; /* the request; when it is read next, if slowly */
+    struct answer answer;
 };
 
 static struct options {
@@ -99,7 +97,7 @@ static void dial(struct connection *this)
         setsockopt(this->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     this->connected = 0;
     this->waits_to_send = 1;
-    this->reading = IDLE;
+    this->idle = 1;
     connect(this->fd, (struct sockaddr *)&where, sizeof where); /* what became of it is seen in turn() */
     watch(this, EPOLL_CTL_ADD);
 }
@@ -147,9 +145,9 @@ static void send_more(struct connection *this)
 
 static void ask(struct connection *this)
 {
-    this->reading = HEAD;
-    this->sent = this->got = this->left = this->head_held = 0;
-    this->closes = this->status = 0;
+    expect_answer(&this->answer);
+    this->idle = 0;
+    this->sent = 0;
     this->begun = now();
     send_more(this);
 }
@@ -168,10 +166,10 @@ static void note(double seconds)
 /* The answer is whole. -1 when the connection was made anew. */
 static int whole(struct connection *this)
 {
-    statuses[this->status]++;
-    if (this->status != 200)
+    statuses[this->answer.status]++;
+    if (this->answer.status != 200)
         return fail(this, WRONG_STATUS), -1;
-    if (this->got != options.bytes)
+    if (this->answer.got != options.bytes)
         return fail(this, WRONG_LENGTH), -1;
     if (this->sent < request_size)
         return fail(this, EARLY), -1;
@@ -179,10 +177,10 @@ static int whole(struct connection *this)
         unanswered--;
     if (measuring || options.once)
         note(now() - this->begun);
-    this->reading = IDLE;
+    this->idle = 1;
     if (stopped || options.once)
         return 0;
-    if (this->closes) {
+    if (this->answer.closes) {
         close(this->fd);
         dial(this);
         return -1;
@@ -191,109 +189,26 @@ static int whole(struct connection *this)
     return 0;
 }
 
-static int parse_head(struct connection *this, const char *end)
-{
-    int chunked = 0, has_length = 0;
-    const char *line = this->head;
-    if (strncmp(line, "HTTP/1.", 7) != 0)
-        return -1;
-    this->closes = line[7] == '0';
-    this->status = atoi(line + 9);
-    if (this->status < 100 || this->status > 999)
-        return -1;
-    while (line < end) {
-        if (strncasecmp(line, "Content-Length:", 15) == 0) {
-            has_length = 1;
-            this->left = strtoull(line + 15, NULL, 10);
-        } else if (strncasecmp(line, "Transfer-Encoding: chunked", 26) == 0)
-            chunked = 1;
-        else if (strncasecmp(line, "Connection: close", 17) == 0)
-            this->closes = 1;
-        line = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
-    }
-    if (!chunked && !has_length)
-        return -1;
-    this->reading = chunked ? CHUNK_SIZE : LENGTH;
-    return 0;
-}
-
-/* What of `data` belongs to the head. */
-static ssize_t feed_head(struct connection *this, const char *data, size_t size)
-{
-    size_t before = this->head_held, room = LONGEST_HEAD - 1 - before, taken_now = size < room ? size : room;
-    memcpy(this->head + before, data, taken_now);
-    this->head_held += taken_now;
-    this->head[this->head_held] = 0;
-    const char *end = memmem(this->head, this->head_held, "\r\n\r\n", 4);
-    if (end == NULL)
-        return this->head_held == LONGEST_HEAD - 1 ? -1 : (ssize_t)size;
-    end += 4;
-    if (parse_head(this, end))
-        return -1;
-    return (ssize_t)((size_t)(end - this->head) - before);
-}
-
-/* Lines of chunked coding, byte by byte; they are few. 1 at the end of the body, -1 when it is none. */
-static int feed_line(struct connection *this, char byte)
-{
-    if (this->reading == CHUNK_END) {
-        if (byte == '\n')
-            this->reading = CHUNK_SIZE, this->head_held = 0;
-        return byte == '\n' || byte == '\r' ? 0 : -1;
-    }
-    if (byte != '\n') {
-        if (this->head_held >= 100)
-            return -1;
-        this->head[this->head_held++] = byte;
-        return 0;
-    }
-    this->head[this->head_held] = 0;
-    int empty = this->head[0] == '\r' || this->head_held == 0;
-    this->head_held = 0;
-    if (this->reading == TRAILER)
-        return empty;
-    if (empty)
-        return -1;
-    this->left = strtoull(this->head, NULL, 16);
-    this->reading = this->left ? CHUNK_DATA : TRAILER;
-    return 0;
-}
-
-/* -1 when the connection failed and was made anew. */
-static int feed(struct connection *this, const char *data, size_t size)
+static void feed(struct connection *this, const char *data, size_t size)
 {
     while (size > 0) {
-        if (this->reading == IDLE)
-            return fail(this, MALFORMED), -1;
-        if (this->reading == HEAD) {
-            ssize_t used = feed_head(this, data, size);
-            if (used < 0)
-                return fail(this, MALFORMED), -1;
-            data += used, size -= (size_t)used;
-            if (this->reading == CHUNK_SIZE)
-                this->head_held = 0;
-            if (options.slowly && this->reading != HEAD && this->answered++ == 0)
-                unanswered--;
-        } else if (this->reading == LENGTH || this->reading == CHUNK_DATA) {
-            size_t part = size < this->left ? size : this->left;
-            data += part, size -= part;
-            this->left -= part, this->got += part;
-            if (measuring)
-                bytes += part;
-            if (this->reading == CHUNK_DATA && this->left == 0)
-                this->reading = CHUNK_END;
-        } else {
-            int ended = feed_line(this, *data);
-            data++, size--;
-            if (ended < 0)
-                return fail(this, MALFORMED), -1;
-            if (ended && whole(this))
-                return -1;
+        size_t before = this->answer.got;
+        if (this->idle) {
+            fail(this, MALFORMED);
+            return;
         }
-        if (this->reading == LENGTH && this->left == 0 && whole(this))
-            return -1;
+        enum progress progress = read_answer(&this->answer, &data, &size);
+        if (measuring)
+            bytes += this->answer.got - before;
+        if (options.slowly && this->answer.status && this->answered++ == 0)
+            unanswered--;
+        if (progress == MALFORMED_ANSWER) {
+            fail(this, MALFORMED);
+            return;
+        }
+        if (progress == WHOLE && whole(this))
+            return;
     }
-    return 0;
 }
 
 static void receive(struct connection *this, size_t most)
@@ -306,7 +221,7 @@ static void receive(struct connection *this, size_t most)
     }
     if (got < 0 && errno == EAGAIN)
         return;
-    if (this->reading == IDLE && this->connected) { /* closed between two requests, as a server may */
+    if (this->idle && this->connected) { /* closed between two requests, as a server may */
         close(this->fd);
         this->fd = -1;
         if (!stopped && !options.once)

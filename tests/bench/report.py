@@ -65,7 +65,9 @@ def line_rows(results: Results) -> Iterator[Row]:
 def _limit(line: Line, limit: float | None, value: float) -> tuple[str, str]:
     if limit is None:
         return ("", "")
-    return (f"{limit:g} {line.unit}", "met" if line.meets(value, limit) else "not met")
+    if line.meets(value, limit):
+        return (f"{limit:g} {line.unit}", "met")
+    return (f"{limit:g} {line.unit}", f"not met, {abs(value / limit - 1):.0%} off")
 
 
 def work_rows(results: Results) -> Iterator[Row]:

@@ -126,7 +126,7 @@ def test_a_table_says_what_is_met() -> None:
         "met",
     ]
     assert rows[2][1:5] == ["0.91 x", "0.91 0.91 1.00", "0.75 x", "met"]
-    assert rows[2][5:] == ["1 x", "not met"]
+    assert rows[2][5:] == ["1 x", "not met, 9% off"]
 
 
 def test_a_table_of_works_has_remarks_where_there_are_no_figures() -> None:
