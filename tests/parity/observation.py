@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from select import select
+from typing import Self
 
+from tests.e2e.gateway import GatewayProcess
 from tests.e2e.http_client import BadAnswerError, Connection, Response
 from tests.e2e.processes import wait_until
 from tests.e2e.scripted import HELLO, Script, Send, Told
@@ -37,17 +40,18 @@ def observe(side: Side, site: Site, case: Case) -> Facts:
     facts: dict[str, object] = {}
     cookies: dict[str, str] = {}
     with ExitStack() as held:
+        client = held.enter_context(_Client(side))
         for number, step in enumerate(case.before):
             if isinstance(step, Held):
                 connection = held.enter_context(Connection(("127.0.0.1", side.port), timeout=20))
                 facts[f"before.{number}"] = _hold(connection, site, case, step)
             elif isinstance(step, bytes):
-                asked = _Asked(side, site, case, step, cookies)
+                asked = _Asked(client, site, case, step, cookies)
                 told = [name for name, _ in asked.told]
                 facts[f"before.{number}"] = " ".join([asked.outcome, *told])
             else:
                 time.sleep(step)
-        asked = _Asked(side, site, case, case.request, cookies)
+        asked = _Asked(client, site, case, case.request, cookies)
     if asked.response is None:
         facts["no response"] = asked.outcome
     else:
@@ -65,8 +69,46 @@ def observe(side: Side, site: Site, case: Case) -> Facts:
     }
 
 
+class _Client:
+    """Who asks, one request after the other.
+
+    Each is sent on a connection of its own. Of a server with several workers it is the same one as
+    long as that stays open: the turns of a balancer's members are each worker's own.
+    """
+
+    def __init__(self, side: Side) -> None:
+        self.port = side.port
+        self._keeps = isinstance(side, GatewayProcess) and side.workers > 1
+        self._kept: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def connect(self) -> Connection:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if not select([kept.socket], [], [], 0)[0]:
+                return kept
+            kept.close()
+        return Connection(("127.0.0.1", self.port), timeout=20)
+
+    def give_back(self, connection: Connection, response: Response | None) -> None:
+        """Keep it for the next request, or close it."""
+        stays = response is not None and response.complete and response.version == b"HTTP/1.1"
+        if response is None or "close" in ",".join(response.all("Connection")).lower():
+            stays = False
+        if self._keeps and stays:
+            self._kept = connection
+        else:
+            connection.close()
+
+
 class _Asked:
-    """One request on a connection of its own, and what came of it.
+    """One request of a client, and what came of it.
 
     - `response`: None if there was no whole one; then `outcome` says why, else it is the status.
     - `told`: the backends that were told the request, by name.
@@ -75,7 +117,7 @@ class _Asked:
     """
 
     def __init__(
-        self, side: Side, site: Site, case: Case, request: bytes, cookies: dict[str, str]
+        self, client: _Client, site: Site, case: Case, request: bytes, cookies: dict[str, str]
     ) -> None:
         for name, backend in site.backends.items():
             scripts = (case.other,) if name == "OTHER" else case.scripts
@@ -83,21 +125,23 @@ class _Asked:
         kept = "; ".join(f"{name}={value}" for name, value in cookies.items())
         for word, text in (
             ("@HOST@", host_of(case)),
-            ("@PORT@", str(side.port)),
+            ("@PORT@", str(client.port)),
             ("@COOKIES@", kept),
         ):
             request = request.replace(word.encode(), text.encode())
         self.response: Response | None = None
-        with Connection(("127.0.0.1", side.port), timeout=20) as connection:
-            self.client_port = connection.socket.getsockname()[1]
-            # A server may close before it has read a bad request to its end.
-            with suppress(ConnectionError, BrokenPipeError):
-                connection.send(request)
-            try:
-                self.response = connection.read(request.split(b" ", 1)[0].decode("latin-1"))
-                self.outcome = str(self.response.status)
-            except (BadAnswerError, ConnectionError, TimeoutError) as error:
-                self.outcome = type(error).__name__
+        connection = client.connect()
+        self.client_port = connection.socket.getsockname()[1]
+        # A server may close before it has read a bad request to its end.
+        with suppress(ConnectionError, BrokenPipeError):
+            connection.send(request)
+        try:
+            self.response = connection.read(request.split(b" ", 1)[0].decode("latin-1"))
+            self.outcome = str(self.response.status)
+        except (BadAnswerError, ConnectionError, TimeoutError) as error:
+            self.outcome = type(error).__name__
+        finally:
+            client.give_back(connection, self.response)
         for backend in site.backends.values():
             backend.settle()
         self.told = [
