@@ -140,7 +140,7 @@ class Backend:
 
     @property
     def state_name(self) -> str:
-        """One of `web.statistics.BACKEND_STATES`: `state` in one word, for programs."""
+        """One of `web.gatewaynumbers.BACKEND_STATES`: `state` in one word, for programs."""
         if self.stopped:
             return "stopped"
         if self.disabled:

@@ -1,32 +1,25 @@
-"""What is counted of backends, and what all statistics are made of: latencies and a timeline.
+"""What is counted of backends, and what all statistics are made of: a timeline.
 
 Recording costs a request a few operations on numbers and lists. Durations are kept as they come,
 and sorted into the buckets of their histogram all together: when their second is over, or when
 somebody reads. Times are seconds on one clock, which whoever records or reads passes in; it may
 jump, and what that costs is the chart, never a count.
+
+One process may count for another: what `drain` returns is added there by `add`. It is made of what
+JSON has, and short: nothing is in it but what has been recorded since the last time.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from math import inf, sqrt
+from math import inf
 from operator import sub
 from typing import Any
 
-_STEPS = 4
-_SHORTEST = 0.0005
-_DOUBLINGS = 18
-
-BOUNDS = tuple(round(_SHORTEST * 2 ** (n / _STEPS), 7) for n in range(_DOUBLINGS * _STEPS + 1))
-"""The longest duration of each bucket, in seconds: four for each doubling, from 0.5 ms to 131 s.
-One more bucket has what took longer."""
-
-BUCKETS = (*BOUNDS[::_STEPS], inf)
-"""The bounds of `Histogram.cumulative`: fewer, since each is a series to whoever stores them."""
+from scgiproxy.pool.histogram import Histogram
 
 CHART = 120
 """Seconds that a timeline remembers one by one."""
@@ -36,86 +29,8 @@ RECENT = 60
 
 _SLOT = RECENT // 3
 _SLOTS = 1 + RECENT // _SLOT
-
-_WORTH_SORTING = 64
-
-
-class Histogram:
-    """How many durations fell into each bucket, and their sum in seconds."""
-
-    __slots__ = ("counts", "sum")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
-        self.sum = 0.0
-
-    def record(self, seconds: float) -> None:
-        """Count one. What is below zero (the clock was set back) was very short."""
-        self.record_all([seconds])
-
-    def record_all(self, durations: list[float]) -> float:
-        """Count all of them, in any order, and sort the list if it is long. Returns their sum."""
-        counts = self.counts
-        many = len(durations)
-        if many < _WORTH_SORTING:
-            for seconds in durations:
-                counts[bisect_left(BOUNDS, seconds)] += 1
-        else:
-            durations.sort()
-            start = 0
-            while start < many:
-                bucket = bisect_left(BOUNDS, durations[start])
-                end = many
-                if bucket < len(BOUNDS):
-                    end = bisect_right(durations, BOUNDS[bucket], start)
-                counts[bucket] += end - start
-                start = end
-        total = max(sum(durations), 0.0)
-        self.sum += total
-        return total
-
-    def add(self, other: Histogram) -> None:
-        """Count all that `other` has counted."""
-        if not any(other.counts):
-            return
-        self.counts = [
-            mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
-        ]
-        self.sum += other.sum
-
-    @property
-    def count(self) -> int:
-        """How many durations there were."""
-        return sum(self.counts)
-
-    @property
-    def mean(self) -> float | None:
-        """Seconds; None if there were none."""
-        count = self.count
-        return self.sum / count if count else None
-
-    def cumulative(self) -> list[int]:
-        """How many took at most each of `BUCKETS`."""
-        counts = list(accumulate(self.counts))
-        return [*counts[:-1:_STEPS], counts[-1]]
-
-    def percentile(self, percent: float) -> float | None:
-        """The duration that `percent` of 100 did not exceed; None if there were none.
-
-        It is wrong by 9 % at most (half a bucket) within `BOUNDS`. What was shorter or longer is
-        told as the bound.
-        """
-        rank = percent * self.count / 100
-        reached = 0
-        for bucket, count in enumerate(self.counts):
-            reached += count
-            if count and reached >= rank:
-                if bucket == 0:
-                    return BOUNDS[0]
-                if bucket == len(BOUNDS):
-                    return BOUNDS[-1]
-                return sqrt(BOUNDS[bucket - 1] * BOUNDS[bucket])
-        return None
+_LONG_AGO = 0
+"""In place of the number of a slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +42,19 @@ class Chart:
     latencies: Sequence[float]
     """The mean duration of each second's requests; 0 where there was none."""
 
-    def rate(self, seconds: int) -> float:
-        """Requests a second, over the last `seconds` of them."""
-        return sum(self.requests[-seconds:]) / seconds
+    def rate(self, seconds: int, covered: float) -> float:
+        """Requests a second in the last `seconds` of them, during which whoever counts has been
+        there for so long."""
+        return sum(self.requests[-seconds:]) / covered
 
     def failures(self, seconds: int) -> int:
         """Errors in the last `seconds`."""
         return sum(self.errors[-seconds:])
+
+
+def mean_latencies(time: Sequence[float], requests: Sequence[int]) -> list[float]:
+    """For `Chart`: the time of all requests of each second, by their number."""
+    return [spent / count if count else 0.0 for spent, count in zip(time, requests, strict=True)]
 
 
 class Timeline:
@@ -153,21 +74,24 @@ class Timeline:
         "_errors",
         "_past",
         "_requests",
+        "_since",
         "_slots",
         "_time",
     )
 
     def __init__(self) -> None:
-        # Of the second at hand. `_requests` and `_time` are without `_durations`.
+        # Of the second at hand. `_requests` and `_time` are without `_durations`. It never begins
+        # until something is recorded, also after all has been drained.
         self._begins = inf
         self._ends = inf
+        self._since = 0
         self._durations: list[float] = []
         self._errors = 0
         self._requests = 0
         self._time = 0.0
         # Of the seconds before it, each at the place of its number modulo CHART.
-        self._chart_requests = array("L", [0]) * CHART
-        self._chart_errors = array("L", [0]) * CHART
+        self._chart_requests = array("I", [0]) * CHART
+        self._chart_errors = array("I", [0]) * CHART
         self._chart_time = array("d", [0.0]) * CHART
         # The newest first; what is in none of them any more is in the past.
         self._slots = [Histogram() for _ in range(_SLOTS)]
@@ -177,6 +101,12 @@ class Timeline:
         """All that there were."""
         self._settle()
         return self._sum((self._past, *self._slots))
+
+    @property
+    def spent(self) -> float:
+        """Seconds of all that there were."""
+        self._settle()
+        return self._past.sum + sum(slot.sum for slot in self._slots)
 
     def recent(self, now: float) -> Histogram:
         """Those of the last minute, or up to 20 seconds more."""
@@ -191,10 +121,67 @@ class Timeline:
             [*ring[first:], *ring[:first]]
             for ring in (self._chart_requests, self._chart_errors, self._chart_time)
         )
-        latencies = [
-            spent / count if count else 0.0 for spent, count in zip(time, requests, strict=True)
+        return Chart(requests, errors, mean_latencies(time, requests))
+
+    def lately(self, now: float) -> list[Any]:
+        """What `recent` and `chart` say, for a `ToldTimeline`; empty if there was nothing."""
+        self._look(now)
+        first = int(self._begins) % CHART
+        rings = (self._chart_requests, self._chart_errors, self._chart_time)
+        last = [packed(ring, first) for ring in rings]
+        recent = self._sum(self._slots).as_list()
+        return [recent, *last] if recent or any(last) else []
+
+    # -- what one process counts for another ---------------------------------------------------
+
+    def drain(self) -> list[Any]:
+        """What was recorded since the last time, and forget it. Empty if nothing was."""
+        if self._begins == inf:
+            return []
+        self._settle()
+        last = int(self._begins)
+        seconds = []
+        for second in range(max(self._since, last - CHART), last):
+            place = second % CHART
+            requests, errors = self._chart_requests[place], self._chart_errors[place]
+            if requests or errors:
+                seconds.append([second, requests, errors, self._chart_time[place]])
+                self._forget(place)
+        if self._requests or self._errors:
+            seconds.append([last, self._requests, self._errors, self._time])
+        newest = last // _SLOT
+        spans = [
+            [newest - age if age < _SLOTS else _LONG_AGO, *told]
+            for age, histogram in enumerate((*self._slots, self._past))
+            if (told := histogram.as_list())
         ]
-        return Chart(requests, errors, latencies)
+        self._slots = [Histogram() if any(one.counts) else one for one in self._slots]
+        self._past = Histogram()
+        self._requests = self._errors = 0
+        self._time = 0.0
+        self._begins = self._ends = inf
+        return [seconds, spans] if seconds or spans else []
+
+    def add(self, drained: Sequence[Any], now: float) -> None:
+        """Count what was recorded elsewhere, by the same clock."""
+        if not drained:
+            return
+        self._look(now)
+        at_hand = int(self._begins)
+        seconds, spans = drained
+        for second, requests, errors, time in seconds:
+            if second >= at_hand:
+                self._requests += requests
+                self._errors += errors
+                self._time += time
+            elif second >= at_hand - CHART:
+                place = second % CHART
+                self._chart_requests[place] += requests
+                self._chart_errors[place] += errors
+                self._chart_time[place] += time
+        for number, *told in spans:
+            age = max(at_hand // _SLOT - number, 0)
+            (self._slots[age] if age < _SLOTS else self._past).add_list(told)
 
     @staticmethod
     def _sum(histograms: Sequence[Histogram]) -> Histogram:
@@ -223,8 +210,11 @@ class Timeline:
             for idle in range(last + 1, min(second, last + 1 + CHART)):
                 self._forget(idle % CHART)
             self._drop_slots(second // _SLOT - last // _SLOT)
-        elif self._begins != inf:
+        elif self._begins == inf:
+            self._since = second
+        else:
             # The clock was set back: which second was which is lost.
+            self._since = second
             for place in range(CHART):
                 self._forget(place)
             self._drop_slots(_SLOTS)
@@ -249,6 +239,19 @@ class Timeline:
             self._time += self._slots[0].record_all(durations)
             self._requests += len(durations)
             durations.clear()
+
+
+def packed(ring: array[Any], first: int) -> str:
+    """Text of a ring from `first` on, empty if there is nothing but zeros: text is read and written
+    much faster than numbers are."""
+    return b64encode(ring[first:] + ring[:first]).decode("ascii") if any(ring) else ""
+
+
+def unpacked(kind: str, text: str) -> array[Any]:
+    """The array of `Timeline.lately`: its `kind` is that of the module of that name."""
+    made: array[Any] = array(kind)
+    made.frombytes(b64decode(text))
+    return made or array(kind, [0]) * CHART
 
 
 class BackendStatistics(Timeline):
@@ -299,6 +302,26 @@ class BackendStatistics(Timeline):
         self._settle()
         return self._first_byte
 
+    def drain(self) -> list[Any]:
+        timeline = super().drain()
+        if not timeline:
+            return []
+        drained = [timeline, self._connect.as_list(), self._first_byte.as_list(), self.errors]
+        self._connect = Histogram()
+        self._first_byte = Histogram()
+        self.errors = {}
+        return drained
+
+    def add(self, drained: Sequence[Any], now: float) -> None:
+        if not drained:
+            return
+        timeline, connect, first_byte, errors = drained
+        super().add(timeline, now)
+        self.connect.add_list(connect)
+        self.first_byte.add_list(first_byte)
+        for key, count in errors.items():
+            self.errors[key] = self.errors.get(key, 0) + count
+
     def _settle(self) -> None:
         exchanges = self._exchanges
         if exchanges:
@@ -323,3 +346,20 @@ class PoolStatistics:
     def __init__(self) -> None:
         self.queue = Histogram()
         self.retries = 0
+
+    def drain(self) -> list[Any]:
+        """What was recorded since the last time, and forget it. Empty if nothing was."""
+        queue = self.queue.as_list()
+        if not queue and not self.retries:
+            return []
+        drained = [queue, self.retries]
+        self.queue = Histogram()
+        self.retries = 0
+        return drained
+
+    def add(self, drained: Sequence[Any]) -> None:
+        """Count what was recorded elsewhere."""
+        if drained:
+            queue, retries = drained
+            self.queue.add_list(queue)
+            self.retries += retries

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.plugin import getPlugins
 from twisted.web.resource import IResource
 from zope.interface import implementer
@@ -34,13 +35,14 @@ from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
 from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, NumbersSource
 from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.manager.events import INTERVAL
 from scgiproxy.web.manager.resource import BalancerManagerResource
 from scgiproxy.web.metrics import MetricsResource
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.serverstatus import ServerStatusResource
 from scgiproxy.web.site import GatewaySite
-from scgiproxy.web.statistics import NumbersSource
 from scgiproxy.web.vhost import VirtualHostResource
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors
@@ -54,6 +56,9 @@ HANDLERS: Mapping[str, Callable[[NumbersSource], IResource]] = {
 """The built-in names of SetHandler, beside `MANAGER`. They come before those of plugins."""
 
 MANAGER = "balancer-manager"
+
+PageNumbers = Callable[[str, float], "GatewayNumbers | Deferred[GatewayNumbers]"]
+"""The numbers that the page with this name of SetHandler shows; they may be so many seconds old."""
 
 
 @implementer(IResourcePlugin)
@@ -70,6 +75,8 @@ class _BuiltIn:
 
 class GatewayParts:
     """Everything that runs for one `Config`: pools, virtual hosts, logs.
+
+    `numbers` are those of this process, unless somebody sets it who knows of more.
 
     Raises ConfigError for what only shows when the parts are made (an unknown SetHandler or
     lbmethod).
@@ -99,6 +106,7 @@ class GatewayParts:
         self.managers: list[BalancerManagerResource] = []
         self.spool_use = SpoolUse()
         self.started = reactor.seconds()
+        self.numbers: PageNumbers = lambda page, age: take_numbers(self)  # noqa: ARG005
         self._balancers: dict[str, Pool] = {}
         self._single: dict[tuple[Mount, float], Pool] = {}
         self._logs: dict[AccessLog, AccessLogFile] = {}
@@ -218,13 +226,20 @@ class GatewayParts:
         return found
 
     def _built_in(self, host: VirtualHost) -> Iterator[tuple[str, _BuiltIn]]:
-        numbers = partial(take_numbers, self)
         for name, make in HANDLERS.items():
-            yield name, _BuiltIn(name, partial(make, numbers))
-        yield MANAGER, _BuiltIn(MANAGER, partial(self._manager, host, numbers))
+            yield name, _BuiltIn(name, partial(make, self._numbers_for(name)))
+        yield MANAGER, _BuiltIn(MANAGER, partial(self._manager, host))
 
-    def _manager(self, host: VirtualHost, numbers: NumbersSource) -> IResource:
-        made = BalancerManagerResource(partial(self.managed, host), numbers, self.reactor)
+    def _numbers_for(self, page: str, age: float = 0.0) -> NumbersSource:
+        return lambda: self.numbers(page, age)
+
+    def _manager(self, host: VirtualHost) -> IResource:
+        made = BalancerManagerResource(
+            partial(self.managed, host),
+            self._numbers_for(MANAGER),
+            self.reactor,
+            self._numbers_for(MANAGER, INTERVAL / 2),
+        )
         self.managers.append(made)
         return made
 

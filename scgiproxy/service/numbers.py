@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from scgiproxy import __version__
-from scgiproxy.web.statistics import ConnectionPhase, GatewayNumbers
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, ProcessorTime
+from scgiproxy.web.statistics import ConnectionPhase
 
 if TYPE_CHECKING:
     from scgiproxy.service.build import GatewayParts
@@ -35,6 +37,18 @@ def take_numbers(parts: GatewayParts) -> GatewayNumbers:
         room=_room(sum(connections.values()) + in_flight),
         spooled_bodies=parts.spool_use.bodies,
         spooled_bytes=parts.spool_use.bytes,
+        processor=processor_time(),
+    )
+
+
+def processor_time() -> ProcessorTime:
+    """Of this process, and of those that it has started and that have ended."""
+    times = os.times()
+    return ProcessorTime(
+        user=times.user,
+        system=times.system,
+        children_user=times.children_user,
+        children_system=times.children_system,
     )
 
 

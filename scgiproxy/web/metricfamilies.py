@@ -21,16 +21,16 @@ from prometheus_client.core import (
 )
 from prometheus_client.utils import floatToGoString
 
-from scgiproxy.pool.statistics import BUCKETS, Histogram
-from scgiproxy.web.statistics import (
+from scgiproxy.pool.histogram import BUCKETS, Histogram
+from scgiproxy.web.gatewaynumbers import (
     BACKEND_STATES,
     USED_STATES,
     BackendNumbers,
-    ConnectionPhase,
     GatewayNumbers,
-    MountStatistics,
+    MountNumbers,
     PoolNumbers,
 )
+from scgiproxy.web.statistics import ConnectionPhase
 
 T = TypeVar("T")
 Labels = tuple[str, ...]
@@ -46,6 +46,7 @@ _BOUNDS = tuple(floatToGoString(bound) for bound in BUCKETS)  # type: ignore[no-
 def families(numbers: GatewayNumbers) -> Iterator[Metric]:
     """All families, a few series at a time: what follows under the same name goes on with it."""
     yield from _of_gateway(numbers)
+    yield from _of_workers(numbers)
     yield from _of_mounts(
         _Family(
             ("server", "mount"), (((mount.server, mount.path), mount) for mount in numbers.mounts)
@@ -80,7 +81,32 @@ def _of_gateway(numbers: GatewayNumbers) -> Iterator[Metric]:
         yield GaugeMetricFamily(PREFIX + metric, documentation, value, unit=unit)
 
 
-def _of_mounts(family: _Family[MountStatistics]) -> Iterator[Metric]:
+def _of_workers(numbers: GatewayNumbers) -> Iterator[Metric]:
+    """Nothing if there is but one process."""
+    if not numbers.workers:
+        return
+    yield GaugeMetricFamily(
+        PREFIX + "workers", "Processes that serve requests.", len(numbers.workers)
+    )
+    yield CounterMetricFamily(
+        PREFIX + "worker_restarts",
+        "How often one was started in the place of one that had ended.",
+        numbers.restarts,
+    )
+    family = _Family(("worker",), (((str(worker.number),), worker) for worker in numbers.workers))
+    yield from family.counter(
+        "worker_requests",
+        "Requests that the process has answered.",
+        lambda worker: {(): worker.requests},
+    )
+    yield from family.gauge(
+        "worker_connections",
+        "Client connections of the process.",
+        lambda worker: {(): worker.connections},
+    )
+
+
+def _of_mounts(family: _Family[MountNumbers]) -> Iterator[Metric]:
     yield from family.counter(
         "requests",
         "Requests, by the mount that answered, method and class of the status.",
@@ -90,7 +116,7 @@ def _of_mounts(family: _Family[MountStatistics]) -> Iterator[Metric]:
     yield from family.histogram(
         "request_duration",
         "From the end of the request's head to the end of the answer.",
-        MountStatistics.overall,
+        lambda mount: mount.overall(),
     )
     yield from family.gauge(
         "requests_in_flight",

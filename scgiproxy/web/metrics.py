@@ -2,13 +2,14 @@
 
 Families and samples are made when somebody asks, from the objects that count. What plugins have
 put into prometheus-client's own registry is shown as well, and with it what that tells of the
-process and of Python.
+process and of Python; of several processes with the label `worker`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby
 
 from prometheus_client import REGISTRY, generate_latest
@@ -18,10 +19,11 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, NumbersSource
+from scgiproxy.web.later import answer_when_there
 from scgiproxy.web.metricfamilies import families
 from scgiproxy.web.page import OwnPage, set_headers
 from scgiproxy.web.pieces import answer_in_pieces
-from scgiproxy.web.statistics import NumbersSource
 
 Encoder = Callable[[Collector], bytes]
 
@@ -29,24 +31,24 @@ _END = b"# EOF\n"
 
 
 class GatewayCollector(Collector):
-    """The metric families of a gateway, and those of prometheus-client's own registry."""
+    """The metric families of a gateway that is one process, and those of prometheus-client's own
+    registry."""
 
-    def __init__(self, numbers: NumbersSource) -> None:
+    def __init__(self, numbers: Callable[[], GatewayNumbers]) -> None:
         self._numbers = numbers
 
     def collect(self) -> Iterator[Metric]:
         """All of them, with the numbers of this moment."""
-        for _, (family, *more) in groupby(self.pieces(), lambda piece: piece.name):
+        for _, (family, *more) in groupby(pieces(self._numbers()), lambda piece: piece.name):
             for piece in more:
                 family.samples += piece.samples
             yield family
 
-    def pieces(self) -> Iterator[Metric]:
-        """The same, some samples at a time: what follows under the same name goes on with it.
 
-        The numbers are taken at once, and read on the way.
-        """
-        return chain(families(self._numbers()), REGISTRY.collect())
+def pieces(numbers: GatewayNumbers) -> Iterator[Metric]:
+    """All families, some samples at a time: what follows under the same name goes on with it."""
+    own = REGISTRY.collect() if numbers.registries is None else numbers.registries
+    return chain(families(numbers), own)
 
 
 class MetricsResource(OwnPage):
@@ -55,15 +57,18 @@ class MetricsResource(OwnPage):
 
     def __init__(self, numbers: NumbersSource) -> None:
         super().__init__()
-        self._collector = GatewayCollector(numbers)
+        self._numbers = numbers
 
     def render_HEAD(self, request: Request) -> bytes:
         self._set_headers(request)
         return b""
 
-    def render_GET(self, request: Request) -> int:
+    def render_GET(self, request: Request) -> bytes | int:
+        return answer_when_there(request, self._numbers(), partial(self._answer, request))
+
+    def _answer(self, request: Request, numbers: GatewayNumbers) -> int:
         encoder = self._set_headers(request)
-        return answer_in_pieces(request, _texts(self._collector.pieces(), encoder))
+        return answer_in_pieces(request, _texts(pieces(numbers), encoder))
 
     @staticmethod
     def _set_headers(request: Request) -> Encoder:

@@ -1,7 +1,8 @@
 """``?auto``: the numbers as Apache's mod_status tells them to programs.
 
-Names and order are those of Apache httpd 2.4. A worker is a connection here: a busy one is a
-connection with a request, an idle one is a connection that there is room for. Lines about Apache's
+Names and order are those of Apache httpd 2.4. A worker is a connection here, as it is a thread
+there: a busy one is a connection with a request, an idle one is a connection that there is room
+for. Lines about Apache's
 own making (MPM, build, generations) are left out.
 """
 
@@ -11,8 +12,9 @@ import os
 import time
 from collections.abc import Iterator
 
+from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.page import shown
-from scgiproxy.web.statistics import ConnectionPhase, GatewayNumbers
+from scgiproxy.web.statistics import ConnectionPhase
 
 _MOST_DRAWN = 1024
 """Letters of the scoreboard; more connections than that are counted, and not drawn."""
@@ -71,18 +73,17 @@ def _times(numbers: GatewayNumbers) -> Pairs:
 def _totals(numbers: GatewayNumbers) -> Pairs:
     accesses = sum(mount.requests for mount in numbers.mounts)
     sent = sum(mount.bytes_sent for mount in numbers.mounts)
-    milliseconds = 1000 * sum(mount.overall().sum for mount in numbers.mounts)
+    milliseconds = 1000 * sum(mount.spent for mount in numbers.mounts)
     yield "Total Accesses", accesses
     yield "Total kBytes", sent // 1024
     yield "Total Duration", round(milliseconds)
-    times = os.times()
-    spent = times.user + times.system + times.children_user + times.children_system
+    times = numbers.processor
     yield "CPUUser", _number(times.user)
     yield "CPUSystem", _number(times.system)
     yield "CPUChildrenUser", _number(times.children_user)
     yield "CPUChildrenSystem", _number(times.children_system)
     if numbers.uptime:
-        yield "CPULoad", _number(spent / numbers.uptime * 100)
+        yield "CPULoad", _number(times.spent / numbers.uptime * 100)
     yield "Uptime", numbers.uptime
     if numbers.uptime:
         yield "ReqPerSec", _number(accesses / numbers.uptime)
@@ -95,7 +96,7 @@ def _totals(numbers: GatewayNumbers) -> Pairs:
 def _workers(numbers: GatewayNumbers) -> Pairs:
     yield "BusyWorkers", numbers.connections_in(*BUSY)
     yield "IdleWorkers", numbers.room
-    yield "Processes", 1
+    yield "Processes", max(len(numbers.workers), 1)
     # While it stops, no request is taken.
     yield "Stopping", 0
     yield "ConnsTotal", numbers.connections_in(*ConnectionPhase)

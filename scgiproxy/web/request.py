@@ -218,6 +218,11 @@ class GatewayRequest(ReceivedRequest):
             self.log.failure("while serving {uri}", failure, uri=escaped(self.uri), request=self)
         self.site.answer_error(self, error)
 
+    def processingFailed(self, reason: Failure) -> Failure:
+        """The same, as a Resource of twisted.web says it."""
+        self.failed(reason)
+        return reason
+
     def _end(self) -> None:
         """The answer is over, well or not: free what the request holds."""
         self.finished = 1

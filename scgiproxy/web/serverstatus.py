@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
 from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, tags
 
-from scgiproxy.pool.statistics import CHART, Chart, Histogram, Timeline
+from scgiproxy.pool.histogram import Histogram
+from scgiproxy.pool.statistics import CHART, Chart
 from scgiproxy.web.amounts import count, duration, rate, size
-from scgiproxy.web.modstatus import BUSY, in_words, machine_readable, moment
-from scgiproxy.web.page import OwnPage, chart, facts, page, query_of, set_headers, shown, table
-from scgiproxy.web.statistics import (
-    NO_MOUNT,
+from scgiproxy.web.gatewaynumbers import (
     USED_STATES,
     BackendNumbers,
-    ConnectionPhase,
     GatewayNumbers,
-    MountStatistics,
+    MountNumbers,
     NumbersSource,
     PoolNumbers,
+    TimelineNumbers,
+    WorkerNumbers,
 )
+from scgiproxy.web.later import answer_when_there
+from scgiproxy.web.modstatus import BUSY, in_words, machine_readable, moment
+from scgiproxy.web.page import OwnPage, chart, facts, page, query_of, set_headers, shown, table
+from scgiproxy.web.statistics import NO_MOUNT, ConnectionPhase, by_class
 
 T = TypeVar("T")
 
@@ -51,8 +55,11 @@ class ServerStatusResource(OwnPage):
         super().__init__()
         self._numbers = numbers
 
-    def render_GET(self, request: Request) -> bytes:
-        numbers = self._numbers()
+    def render_GET(self, request: Request) -> bytes | int:
+        return answer_when_there(request, self._numbers(), partial(self._answer, request))
+
+    @staticmethod
+    def _answer(request: Request, numbers: GatewayNumbers) -> bytes:
         name = request.getRequestHostname().decode("utf-8", "backslashreplace")
         query = query_of(request)
         if "refresh" in query:
@@ -91,6 +98,16 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
             ("room for more", count(numbers.room)),
         ]
     )
+    if numbers.workers:
+        yield tags.h2("Workers")
+        yield table(
+            (
+                *("Worker", "Process", "Uptime", "Requests", "Connections", "In progress"),
+                *("Processor time", "Restarts"),
+            ),
+            (_worker_row(worker, now) for worker in numbers.workers),
+        )
+    covered = numbers.covered(_MINUTE)
     mounts, left_out = _busiest(numbers.mounts, attrgetter("requests"))
     yield tags.h2("Mounts")
     yield table(
@@ -98,7 +115,7 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
             *("Mount", "Server", "Requests", "2xx", "3xx", "4xx", "5xx", "Aborted", "In flight"),
             *("A second", "p50", "p90", "p99", "Received", "Sent", "Two minutes"),
         ),
-        (_mount_row(mount, now) for mount in mounts),
+        (_mount_row(mount, now, covered) for mount in mounts),
     )
     yield _left_out(left_out)
     backends, left_out = _busiest(list(numbers.backends()), lambda each: each[1].elected)
@@ -113,7 +130,7 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
         )
         yield _left_out(left_out)
     yield tags.p(
-        "Rates and percentiles are of the last minute; a percentile is wrong by 9 % at most. "
+        "Rates and percentiles are of the last minute, or since the start if that is shorter; a percentile is wrong by 9 % at most. "
         "Backends are timed from their connection to the end of the answer. Programs read ",
         tags.code("?auto"),
         "; ",
@@ -129,7 +146,7 @@ def _summary(
     yield "Started", moment(numbers.started)
     yield "Uptime", in_words(numbers.uptime)
     yield "Requests", count(sum(mount.requests for mount in numbers.mounts))
-    yield "Requests a second", rate(whole.rate(_MINUTE))
+    yield "Requests a second", rate(whole.rate(_MINUTE, numbers.covered(_MINUTE)))
     yield "Requests in progress", count(numbers.connections_in(*BUSY))
     yield (
         "p50 · p90 · p99",
@@ -144,8 +161,23 @@ def _summary(
     )
 
 
-def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:
-    counts = mount.by_class()
+def _worker_row(worker: WorkerNumbers, now: float) -> Sequence[Flattenable]:
+    return (
+        str(worker.number),
+        str(worker.pid),
+        tags.span("does not answer", class_="bad")
+        if worker.silent
+        else in_words(max(int(now - worker.started), 0)),
+        count(worker.requests),
+        count(worker.connections),
+        count(worker.busy),
+        f"{worker.processor.spent:.1f} s",
+        _errors(worker.restarts),
+    )
+
+
+def _mount_row(mount: MountNumbers, now: float, covered: float) -> Sequence[Flattenable]:
+    counts = by_class(mount.answers())
     lately = mount.chart(now)
     return (
         shown(mount.path) if mount.path != NO_MOUNT else tags.span("no mount", class_="soft"),
@@ -155,7 +187,7 @@ def _mount_row(mount: MountStatistics, now: float) -> Sequence[Flattenable]:
         _errors(counts.get("5xx", 0)),
         count(mount.aborted),
         count(mount.in_flight),
-        rate(lately.rate(_MINUTE)),
+        rate(lately.rate(_MINUTE, covered)),
         *_percentiles(mount, now),
         size(mount.bytes_received),
         size(mount.bytes_sent),
@@ -182,7 +214,7 @@ def _backend_row(pool: PoolNumbers, backend: BackendNumbers, now: float) -> Sequ
     )
 
 
-def _percentiles(timeline: Timeline, now: float) -> Iterator[str]:
+def _percentiles(timeline: TimelineNumbers, now: float) -> Iterator[str]:
     recent = timeline.recent(now)
     return (duration(recent.percentile(percent)) for percent in (50, 90, 99))
 

@@ -1,17 +1,12 @@
-"""What is counted of requests, and all the numbers of a gateway at one moment.
-
-`GatewayNumbers` is what `web.metrics` and `web.serverstatus` show; the service makes one whenever
-somebody asks. What is counted stays in the objects that count it: nothing is kept twice.
-"""
+"""What is counted of requests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from scgiproxy.pool.statistics import BackendStatistics, PoolStatistics, Timeline
+from scgiproxy.pool.statistics import Timeline
 
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
@@ -103,23 +98,53 @@ class MountStatistics(Timeline):
         Methods that have not been seen are left out. Those that have, have the classes from 2xx to
         5xx even where that is 0.
         """
-        found: dict[tuple[str, str], int] = {}
-        for row, method in enumerate(_METHODS):
-            counts = self._answers[row * _WIDTH : (row + 1) * _WIDTH]
-            if not any(counts):
-                continue
-            found |= {(method, name): 0 for name in _CLASSES[2:6]}
-            for name, count in zip(_CLASSES, counts, strict=True):
-                if count:
-                    found[method, name] = found.get((method, name), 0) + count
-        return found
+        return named_answers(self.answers_as_list())
 
-    def by_class(self) -> dict[str, int]:
-        """The same without the methods."""
-        found: dict[str, int] = {}
-        for (_, name), count in self.answers().items():
-            found[name] = found.get(name, 0) + count
-        return found
+    def answers_as_list(self) -> list[list[int]]:
+        """The same for `named_answers`: places, and how many."""
+        return [[place, count] for place, count in enumerate(self._answers) if count]
+
+    def drain(self) -> list[Any]:
+        timeline = super().drain()
+        if not timeline:
+            return []
+        drained = [
+            *(timeline, self.answers_as_list()),
+            *(self.aborted, self.bytes_received, self.bytes_sent),
+        ]
+        self._answers = [0] * len(self._answers)
+        self.aborted = self.bytes_received = self.bytes_sent = 0
+        return drained
+
+    def add(self, drained: Sequence[Any], now: float) -> None:
+        if not drained:
+            return
+        timeline, answers, aborted, received, sent = drained
+        super().add(timeline, now)
+        for place, count in answers:
+            self._answers[place] += count
+        self.aborted += aborted
+        self.bytes_received += received
+        self.bytes_sent += sent
+
+
+def named_answers(answers: Iterable[Sequence[int]]) -> dict[tuple[str, str], int]:
+    """`MountStatistics.answers` of its `answers_as_list`."""
+    found: dict[tuple[str, str], int] = {}
+    for place, count in answers:
+        method, name = _METHODS[place // _WIDTH], _CLASSES[place % _WIDTH]
+        if (method, "2xx") not in found:
+            found |= {(method, usual): 0 for usual in _CLASSES[2:6]}
+        found[method, name] = found.get((method, name), 0) + count
+    return found
+
+
+def by_class(answers: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """`MountStatistics.answers` without the methods."""
+    found: dict[str, int] = {}
+    for (_, name), count in answers.items():
+        found[name] = found.get(name, 0) + count
+    return found
 
 
 def count_answer(request: GatewayRequest, now: float) -> None:
@@ -153,121 +178,3 @@ class ConnectionPhase(Enum):
     """Kept alive for another request."""
     CLOSING = "closing"
     """Answered for the last time, and being closed."""
-
-
-BACKEND_STATES = (
-    "up",
-    "recovering",
-    "probation",
-    "down",
-    "unhealthy",
-    "draining",
-    "disabled",
-    "stopped",
-)
-"""The words for `BackendNumbers.state_name`. The first four are those of `pool.backend.Condition`;
-unhealthy is what health checks say, the rest is what somebody has set."""
-
-USED_STATES = frozenset(("up", "recovering"))
-"""The states in which any request may go there."""
-
-
-class BackendNumbers(Protocol):
-    """What is shown of a backend; `pool.backend.Backend` is one."""
-
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def state_name(self) -> str:
-        """One of `BACKEND_STATES`."""
-
-    @property
-    def status_words(self) -> str:
-        """The status as Apache's balancer-manager shows it: ``Init Ok ``."""
-
-    @property
-    def limit(self) -> int | None:
-        """Most requests at a time."""
-
-    @property
-    def in_flight(self) -> int: ...
-
-    @property
-    def elected(self) -> int:
-        """How often it was chosen."""
-
-    @property
-    def bytes_sent(self) -> int:
-        """To the backend."""
-
-    @property
-    def bytes_received(self) -> int: ...
-
-    @property
-    def statistics(self) -> BackendStatistics: ...
-
-
-class PoolNumbers(Protocol):
-    """What is shown of a pool; `pool.dispatch.Pool` is one."""
-
-    @property
-    def name(self) -> str:
-        """Of a balancer with ``balancer://``; else the backend's label."""
-
-    @property
-    def balanced(self) -> bool:
-        """Whether it is a balancer, and not a backend that stands alone."""
-
-    @property
-    def backends(self) -> Sequence[BackendNumbers]: ...
-
-    @property
-    def queued(self) -> int:
-        """Requests in its queue."""
-
-    @property
-    def statistics(self) -> PoolStatistics: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayNumbers:
-    """All there is to tell of a gateway, at the time `now`.
-
-    - `software`: name and version; `started`, `now`: seconds since the epoch.
-    - `mounts`: what was counted of requests. Each request is in one of them, so there is one
-      without a path for each virtual host.
-    - `pools`: backends that stand alone and balancers, in the order of the configuration.
-    - `connections`: how many there are in each phase; `room`: for how many more the limit of open
-      files leaves room.
-    - `spooled_bodies`, `spooled_bytes`: request bodies that are kept in memory or on disk.
-    """
-
-    now: float
-    started: float
-    software: str = "scgiproxy"
-    mounts: Sequence[MountStatistics] = ()
-    pools: Sequence[PoolNumbers] = ()
-    connections: Mapping[ConnectionPhase, int] = field(default_factory=dict)
-    room: int = 0
-    spooled_bodies: int = 0
-    spooled_bytes: int = 0
-
-    @property
-    def uptime(self) -> int:
-        """Whole seconds since the start."""
-        return max(int(self.now - self.started), 0)
-
-    def connections_in(self, *phases: ConnectionPhase) -> int:
-        """How many connections are in one of `phases`."""
-        return sum(self.connections.get(phase, 0) for phase in phases)
-
-    def backends(self) -> Iterator[tuple[PoolNumbers, BackendNumbers]]:
-        """Every backend with its pool."""
-        for pool in self.pools:
-            for backend in pool.backends:
-                yield pool, backend
-
-
-NumbersSource = Callable[[], GatewayNumbers]
-"""Where a page gets its numbers, each time it is shown."""

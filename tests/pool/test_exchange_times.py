@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.errors import BackendBusy, HeadTimeout, TruncatedResponse
-from scgiproxy.pool.statistics import BackendStatistics, Histogram
+from scgiproxy.pool.histogram import Histogram
+from scgiproxy.pool.statistics import BackendStatistics
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Call, Scene
 

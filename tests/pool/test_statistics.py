@@ -1,26 +1,24 @@
-"""Histograms, timelines, and what is counted of backends."""
+"""Timelines, and what is counted of backends."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import pairwise
-from math import ceil, inf
+import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
+from scgiproxy.pool.histogram import BOUNDS
 from scgiproxy.pool.statistics import (
-    BOUNDS,
-    BUCKETS,
     CHART,
     RECENT,
     BackendStatistics,
     Chart,
-    Histogram,
     PoolStatistics,
     Timeline,
 )
+from scgiproxy.pool.toldstatistics import ToldTimeline, tell_timeline
+from tests.pool.test_histogram import histogram
 
 START = 1_000_000_000.0
 WITHIN = st.floats(BOUNDS[0], BOUNDS[-1])
@@ -37,80 +35,6 @@ class Recorded(Timeline):
             self._turn(now)
         self._durations.append(seconds)
         self._errors += failed
-
-
-def histogram(*durations: float) -> Histogram:
-    made = Histogram()
-    made.record_all(list(durations))
-    return made
-
-
-# -- histograms --------------------------------------------------------------------------------
-
-
-def test_the_bounds_are_those_that_are_promised() -> None:
-    assert (BOUNDS[0], BOUNDS[-1]) == (0.0005, 131.072)
-    assert all(b / a == pytest.approx(2**0.25, rel=1e-3) for a, b in pairwise(BOUNDS))
-    assert BUCKETS[:4] == (0.0005, 0.001, 0.002, 0.004)
-    assert BUCKETS[-2:] == (131.072, inf)
-    assert len(BUCKETS) == 20
-
-
-@given(st.lists(ANY, max_size=300))
-@example([*BOUNDS, *BOUNDS])
-@example([0.0] * 64)
-@example([500.0] * 65)
-def test_each_duration_is_in_the_first_bucket_that_is_long_enough(durations: list[float]) -> None:
-    """Few are counted one by one, many together; a bound is the longest of its own bucket."""
-    counts = [0] * (len(BOUNDS) + 1)
-    for seconds in durations:
-        counts[bisect_left(BOUNDS, seconds)] += 1
-    total = sum(durations)
-    made = Histogram()
-    assert made.record_all(durations) == pytest.approx(total)
-    assert made.counts == counts
-    assert made.count == len(durations)
-    assert made.sum == pytest.approx(total)
-
-
-@given(st.lists(ANY, max_size=100))
-def test_cumulative_counts_are_of_all_that_were_not_longer(durations: list[float]) -> None:
-    found = histogram(*durations).cumulative()
-    assert found == [sum(seconds <= bound for seconds in durations) for bound in BUCKETS]
-
-
-@given(st.lists(WITHIN, min_size=1, max_size=200), st.floats(0, 100))
-def test_a_percentile_is_wrong_by_nine_percent_at_most(
-    durations: list[float], percent: float
-) -> None:
-    """Against the nearest rank of the durations themselves."""
-    rank = max(ceil(percent * len(durations) / 100 - 1e-9), 1)
-    true = sorted(durations)[rank - 1]
-    told = histogram(*durations).percentile(percent)
-    assert told is not None
-    assert told == pytest.approx(true, rel=0.092)
-
-
-def test_percentiles_of_nothing_and_at_the_ends() -> None:
-    assert Histogram().percentile(50) is None
-    assert histogram(0.0).percentile(50) == BOUNDS[0]
-    assert histogram(1000.0).percentile(50) == BOUNDS[-1]
-
-
-def test_a_clock_that_was_set_back_takes_nothing_from_the_sum() -> None:
-    made = histogram(2.0)
-    made.record(-3600.0)
-    assert (made.count, made.sum) == (2, 2.0)
-    assert made.counts[0] == 1
-
-
-@given(st.lists(ANY, max_size=80), st.lists(ANY, max_size=80))
-def test_adding(one: list[float], other: list[float]) -> None:
-    total = histogram(*one)
-    total.add(histogram(*other))
-    both = histogram(*one, *other)
-    assert total.counts == both.counts
-    assert total.sum == pytest.approx(both.sum)
 
 
 # -- timelines ---------------------------------------------------------------------------------
@@ -195,7 +119,8 @@ def test_nothing_has_happened() -> None:
 
 def test_rates_are_of_the_newest_seconds() -> None:
     chart = Chart([100, *[0] * 118, 30], [7, *[0] * 118, 3], [0.0] * CHART)
-    assert (chart.rate(60), chart.rate(120)) == (0.5, 130 / 120)
+    assert (chart.rate(60, 60.0), chart.rate(120, 120.0)) == (0.5, 130 / 120)
+    assert chart.rate(60, 12.0) == 2.5
     assert (chart.failures(60), chart.failures(120)) == (3, 10)
 
 
@@ -235,3 +160,67 @@ def test_a_pool_counts_waits_and_retries() -> None:
     statistics.queue.record(0.5)
     statistics.retries += 1
     assert (statistics.queue.count, statistics.retries) == (1, 1)
+
+
+# -- what one process counts for another ------------------------------------------------------
+
+
+@given(STEPS, st.lists(st.booleans(), min_size=60, max_size=60))
+def test_what_is_drained_is_all_there_was(
+    steps: list[tuple[float, float, bool]], drains: list[bool]
+) -> None:
+    """However often, and however long ago: another one that adds it has the same numbers."""
+    counting, whole, reference = Recorded(), Recorded(), Recorded()
+    now = START
+    for (pause, seconds, failed), drain in zip(steps, drains, strict=False):
+        now += pause
+        counting.record(now, seconds, failed)
+        reference.record(now, seconds, failed)
+        if drain:
+            whole.add(counting.drain(), now)
+    whole.add(counting.drain(), now)
+    assert counting.drain() == []
+    for later in (now, now + 30, now + 100):
+        assert whole.overall().counts == reference.overall().counts
+        assert whole.spent == pytest.approx(reference.spent)
+        assert whole.recent(later).counts == reference.recent(later).counts
+        mine, theirs = whole.chart(later), reference.chart(later)
+        assert (mine.requests, mine.errors) == (theirs.requests, theirs.errors)
+        assert mine.latencies == pytest.approx(theirs.latencies)
+
+
+@given(STEPS)
+def test_what_is_told_lately_is_what_there_is_to_see(
+    steps: list[tuple[float, float, bool]],
+) -> None:
+    timeline = Recorded()
+    now = START
+    for pause, seconds, failed in steps:
+        now += pause
+        timeline.record(now, seconds, failed)
+    told = json.loads(json.dumps(tell_timeline(timeline, now, overall=True, lately=True)))
+    shown = ToldTimeline(told)
+    assert shown.overall().counts == timeline.overall().counts
+    assert shown.recent(now).counts == timeline.recent(now).counts
+    mine, theirs = shown.chart(now), timeline.chart(now)
+    assert list(mine.requests) == theirs.requests
+    assert list(mine.errors) == theirs.errors
+    assert mine.latencies == theirs.latencies
+
+
+def test_what_another_process_has_counted_a_moment_later() -> None:
+    """Its clock may be read after ours: that belongs to the second at hand."""
+    counting, whole = Recorded(), Recorded()
+    counting.record(START + 1.001, 1.0)
+    whole.add(counting.drain(), START + 0.999)
+    assert whole.chart(START + 1).requests[-1] == 1
+    assert whole.recent(START + 1).count == 1
+
+
+def test_a_clock_that_was_set_back_before_it_was_drained() -> None:
+    counting, whole = Recorded(), Recorded()
+    counting.record(START, 1.0)
+    counting.record(START - 1000, 1.0)
+    whole.add(counting.drain(), START - 1000)
+    assert whole.overall().count == 2
+    assert whole.recent(START - 1000).count == 1

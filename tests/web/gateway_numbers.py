@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client.core import Metric
+
 from scgiproxy.pool.statistics import BackendStatistics, PoolStatistics
-from scgiproxy.web.statistics import (
+from scgiproxy.web.gatewaynumbers import (
     BackendNumbers,
-    ConnectionPhase,
     GatewayNumbers,
-    MountStatistics,
     PoolNumbers,
+    ProcessorTime,
+    WorkerNumbers,
 )
+from scgiproxy.web.statistics import ConnectionPhase, MountStatistics
 
 NOW = 1_000_000_000.0
 STARTED = NOW - 93_784
@@ -90,3 +93,23 @@ def everything(text: str = "app") -> GatewayNumbers:
 
 _backend: BackendNumbers = Backend()
 _pool: PoolNumbers = Pool()
+
+
+def several(**fields: Any) -> GatewayNumbers:
+    """Of two processes, the second of which took the place of one that ended, and is silent."""
+    workers = (
+        WorkerNumbers(
+            number=1,
+            pid=4711,
+            started=STARTED,
+            requests=1200,
+            connections=7,
+            busy=3,
+            processor=ProcessorTime(1.5, 0.75),
+        ),
+        WorkerNumbers(number=2, pid=4712, started=NOW - 61, restarts=3, requests=5, silent=True),
+    )
+    registries = [Metric("coffee_cups", "Cups of coffee.", "counter")]
+    registries[0].add_sample("coffee_cups_total", {"worker": "1"}, 3.0)
+    registries[0].add_sample("coffee_cups_total", {"worker": "2"}, 4.0)
+    return numbers(**{"workers": workers, "restarts": 3, "registries": registries, **fields})

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from scgiproxy.web.metrics import GatewayCollector, MetricsResource, prefers_openmetrics
 from tests.conftest import LoggedErrors
 from tests.web.answers import Answer
-from tests.web.gateway_numbers import HOSTILE, everything, mount, numbers
+from tests.web.gateway_numbers import HOSTILE, everything, mount, numbers, several
 from tests.web.promlint import faults
 from tests.web.resources import H, ask, plugin
 
@@ -53,6 +53,31 @@ def test_the_text_keeps_to_promtools_rules(text: str) -> None:
     for family in found.values():
         assert len(series(family)) == len(family.samples)
     assert sum(name.startswith("scgiproxy_") for name in found) > 20
+
+
+def test_several_processes_keep_to_them_too() -> None:
+    """What each process has of its own has its number as a label."""
+    found = families(several())
+    assert {name: faults(family) for name, family in found.items()} == {name: [] for name in found}
+    assert series(found["scgiproxy_workers"]) == {("scgiproxy_workers",): 2}
+    assert series(found["scgiproxy_worker_restarts"]) == {("scgiproxy_worker_restarts_total",): 3}
+    assert series(found["scgiproxy_worker_requests"]) == {
+        ("scgiproxy_worker_requests_total", ("worker", "1")): 1200,
+        ("scgiproxy_worker_requests_total", ("worker", "2")): 5,
+    }
+    assert series(found["scgiproxy_worker_connections"]) == {
+        ("scgiproxy_worker_connections", ("worker", "1")): 7,
+        ("scgiproxy_worker_connections", ("worker", "2")): 0,
+    }
+    assert series(found["coffee_cups"]) == {
+        ("coffee_cups_total", ("worker", "1")): 3,
+        ("coffee_cups_total", ("worker", "2")): 4,
+    }
+    assert "process_cpu_seconds" not in found
+
+
+def test_one_process_says_nothing_of_workers() -> None:
+    assert not [name for name in families(everything()) if "worker" in name]
 
 
 @pytest.mark.parametrize("text", ["app", HOSTILE], ids=["plain", "hostile"])

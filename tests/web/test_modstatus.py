@@ -10,9 +10,19 @@ from typing import Any
 
 import pytest
 
+from scgiproxy.web.gatewaynumbers import ProcessorTime
 from scgiproxy.web.modstatus import in_words, machine_readable, moment
 from scgiproxy.web.statistics import ConnectionPhase
-from tests.web.gateway_numbers import HOSTILE, NOW, Backend, Pool, everything, mount, numbers
+from tests.web.gateway_numbers import (
+    HOSTILE,
+    NOW,
+    Backend,
+    Pool,
+    everything,
+    mount,
+    numbers,
+    several,
+)
 
 APACHE = """\
 127.0.0.1
@@ -122,6 +132,19 @@ def test_workers_are_connections() -> None:
     assert found["ConnsAsyncClosing"] == "5"
     assert found["Scoreboard"] == "R" + "W" * 5 + "K" * 4 + "C" * 5 + "_" * 20
     assert found["Stopping"] == "0"
+
+
+def test_several_processes() -> None:
+    """As Apache's: how many there are, and the processor time of all of them."""
+    found = values(several(processor=ProcessorTime(1.5, 2.5, 0.25, 0.5)))
+    assert found["Processes"] == "2"
+    assert [
+        found[f"CPU{name}"] for name in ("User", "System", "ChildrenUser", "ChildrenSystem")
+    ] == [
+        *("1.5", "2.5", "0.25", "0.5"),
+    ]
+    assert found["CPULoad"] == f"{4.75 / 93_784 * 100:.6f}".rstrip("0")
+    assert values(numbers())["Processes"] == "1"
 
 
 def test_the_scoreboard_is_bounded() -> None:

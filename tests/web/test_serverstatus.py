@@ -11,7 +11,16 @@ from scgiproxy.web.serverstatus import ServerStatusResource
 from scgiproxy.web.statistics import MountStatistics
 from tests.web.answers import Answer
 from tests.web.documents import document, rows, told
-from tests.web.gateway_numbers import HOSTILE, NOW, Backend, Pool, everything, mount, numbers
+from tests.web.gateway_numbers import (
+    HOSTILE,
+    NOW,
+    Backend,
+    Pool,
+    everything,
+    mount,
+    numbers,
+    several,
+)
 from tests.web.resources import H, ask, plugin
 
 NOTHING = "\N{EN DASH}"
@@ -101,6 +110,37 @@ def test_backends() -> None:
         "Two minutes": "",
     }
     assert (down["State"], down["Errors"], down["p50"]) == ("down", "1", NOTHING)
+
+
+def test_workers() -> None:
+    """Each process, if there are several; and one that says nothing is told."""
+    first, second = rows(document(answer(several())), "Workers")
+    assert first.pop("Uptime") == "1 day 2 hours 3 minutes 4 seconds"
+    assert first == {
+        "Worker": "1",
+        "Process": "4711",
+        "Requests": "1\N{NARROW NO-BREAK SPACE}200",
+        "Connections": "7",
+        "In progress": "3",
+        "Processor time": "2.2 s",
+        "Restarts": "0",
+    }
+    assert (second["Uptime"], second["Restarts"]) == ("does not answer", "3")
+    assert b"Workers" not in answer(everything()).body
+
+
+@pytest.mark.parametrize(
+    ("age", "a_second"), [(5, "20"), (10.5, "9.52"), (0.25, "100"), (60, "1.67"), (600, "1.67")]
+)
+def test_rates_of_a_gateway_that_has_just_started(age: float, a_second: str) -> None:
+    """They are over the time since the start, and over a whole second at least."""
+    started = NOW - age
+    busy = MountStatistics("a", "/b/")
+    for _ in range(100):
+        busy.record(NOW - min(age, 5), 0.1, b"GET", 200, 0, 0)
+    root = document(answer(numbers(mounts=[busy], started=started, now=NOW + 0.1)))
+    assert summary(root)["Requests a second"] == a_second
+    assert rows(root, "Mounts")[0]["A second"] == a_second
 
 
 def test_many_requests_a_second() -> None:

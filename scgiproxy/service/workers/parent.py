@@ -17,6 +17,7 @@ from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.held import HeldListeners
 from scgiproxy.service.workers.link import Link
 from scgiproxy.service.workers.process import Phase, WorkerProcess
+from scgiproxy.service.workers.totals import GatewayTotals
 from scgiproxy.wire.descriptors import Descriptors
 
 YOUNG = 10.0
@@ -157,7 +158,7 @@ class ParentService(GatewayService):
     """The gateway of several processes, in the one that starts the others.
 
     It accepts no connections. Members are found, checked and kept over a restart here.
-    `processes` are the workers.
+    `processes` are the workers, `totals` what they have counted.
     """
 
     listeners: HeldListeners
@@ -167,6 +168,7 @@ class ParentService(GatewayService):
         self.processes = WorkerProcesses(config.worker_count, self._hand_over, reactor)
         self.processes.on_failure = lambda reason: self.on_failure(reason)
         self.processes.setServiceParent(self)  # type: ignore[no-untyped-call]
+        self.totals = GatewayTotals(self.parts, self.processes)
 
     def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
         return HeldListeners(self._config.listeners, self._site, self._reactor, descriptors)

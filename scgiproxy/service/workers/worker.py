@@ -19,6 +19,7 @@ from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.inherited import InheritedListeners
 from scgiproxy.service.workers.link import JSON, Link
 from scgiproxy.service.workers.logs import send_events
+from scgiproxy.service.workers.totals import WorkerTotals
 from scgiproxy.wire.descriptors import Descriptors
 
 _LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -28,13 +29,15 @@ _LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGU
 class WorkerService(GatewayService):
     """The gateway in a worker; `link` leads to the parent.
 
-    What finds out about members, and what is kept over a restart, is the parent's.
+    What finds out about members, and what is kept over a restart, is the parent's. `totals` tell
+    it what is counted here.
     """
 
     def __init__(self, handover: Handover, link: Link, reactor: Any) -> None:
         self.link = link
         self._handover = handover
         super().__init__(handover.config, reactor)
+        self.totals = WorkerTotals(self.parts, link)
         for _, file in self._log_files():
             if file.path in handover.logs:
                 # Several logs may write to one file.
@@ -54,12 +57,14 @@ class WorkerService(GatewayService):
         )
 
     def _start_state(self) -> None:
-        """The parent's."""
+        """The parent's, which has told it by now."""
+        self.totals.start()
 
     def _start_outlook(self) -> None:
         self.parts.resolver.start()
 
     async def _stop_parts(self) -> None:
+        await self.totals.stop()
         self.parts.resolver.stop()
         self._close_logs()
 

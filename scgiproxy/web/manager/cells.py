@@ -35,7 +35,7 @@ STATES = {
     "disabled": "Disabled",
     "stopped": "Stopped",
 }
-"""What `web.statistics.BACKEND_STATES` are called."""
+"""What `web.gatewaynumbers.BACKEND_STATES` are called."""
 
 _FLAGS = {
     Flag.DRAINING: "draining",
@@ -60,7 +60,7 @@ def top_cells(snapshot: Snapshot) -> Cells:
     waiting = sum(balancer.queued for balancer in snapshot.balancers)
     return {
         "members": _used(members),
-        "rate": f"{rate(sum(one.chart.rate(_MINUTE) for one in members))} / s",
+        "rate": f"{rate(sum(one.rate for one in members))} / s",
         "in-flight": count(sum(one.in_flight for one in members)),
         "queued": count(waiting),
         "errors": count(sum(one.chart.failures(_MINUTE) for one in members)),
@@ -124,7 +124,7 @@ def member_cells(member: MemberState, now: float) -> Cells:
         "received": size(member.bytes_received),
         "errors": count(member.errors),
         "kinds": _kinds(member.errors_by_kind),
-        "rate": f"{rate(chart.rate(_MINUTE))} / s",
+        "rate": f"{rate(member.rate)} / s",
         "failing": f"{count(sum(chart.errors))}",
         "p50": p50,
         "p90": p90,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from scgiproxy.log.events import Logger
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, NumbersSource
 from scgiproxy.web.manager.cells import Cells, all_cells
 from scgiproxy.web.manager.snapshot import Snapshot
 
@@ -31,13 +34,26 @@ _END = b"event: end\ndata: {}\n\n"
 
 
 class Events:
-    """Sends what `take` shows to those who look. `clock` is the reactor."""
+    """Sends what `take` shows of `numbers` to those who look. `clock` is the reactor.
+
+    Those of `lately`, which everybody has who looks at the same moment, will do unless there is a
+    hurry.
+    """
 
     log = Logger()
 
-    def __init__(self, take: Callable[[], Snapshot], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        take: Callable[[GatewayNumbers], Snapshot],
+        numbers: NumbersSource,
+        lately: NumbersSource,
+        clock: IReactorTime,
+    ) -> None:
         self._take = take
+        self._numbers = numbers
+        self._lately = lately
         self._clock = clock
+        self._asked: Deferred[GatewayNumbers] | None = None
         self._viewers: dict[_Viewer, None] = {}
         self._sent: dict[str, Cells] = {}
         self._later: IDelayedCall | None = None
@@ -62,7 +78,7 @@ class Events:
     def hurry(self) -> None:
         """Something has changed: tell of it at once, if anybody looks."""
         if self._viewers:
-            self._next(0.0)
+            self._next(0.0, partial(self._begin, self._numbers))
 
     def stop(self) -> None:
         """Tell everybody that this is the end."""
@@ -77,25 +93,51 @@ class Events:
             self._rest()
 
     def _rest(self) -> None:
+        self._wait_for_nothing()
+        self._sent = {}
+
+    def _wait_for_nothing(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        self._sent = {}
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.cancel()
 
-    def _next(self, seconds: float, step: Callable[[], None] | None = None) -> None:
-        if self._later is not None:
-            self._later.cancel()
-        self._later = self._clock.callLater(seconds, step or self._begin)
+    def _next(self, seconds: float, step: Callable[[], None]) -> None:
+        self._wait_for_nothing()
+        self._later = self._clock.callLater(seconds, step)
 
-    def _begin(self) -> None:
+    def _begin(self, source: NumbersSource) -> None:
         self._later = None
         try:
-            snapshot = self._take()
+            numbers = source()
+            if not isinstance(numbers, Deferred):
+                self._look(numbers)
+                return
         except Exception:
-            # The next second may be better.
-            self.log.failure("while looking at the balancers")
-            self._next(INTERVAL)
+            self._fail(Failure())
             return
+        self._asked = numbers
+        numbers.addCallback(self._there, numbers).addErrback(self._not_there, numbers)
+
+    def _there(self, numbers: GatewayNumbers, asked: Deferred[GatewayNumbers]) -> None:
+        if self._asked is asked:
+            self._asked = None
+            self._look(numbers)
+
+    def _not_there(self, failure: Failure, asked: Deferred[GatewayNumbers]) -> None:
+        if self._asked in (asked, None) and not failure.check(CancelledError):
+            self._asked = None
+            self._fail(failure)
+
+    def _fail(self, failure: Failure) -> None:
+        self.log.failure("while looking at the balancers", failure)
+        # The next second may be better.
+        self._next(INTERVAL, partial(self._begin, self._lately))
+
+    def _look(self, numbers: GatewayNumbers) -> None:
+        snapshot = self._take(numbers)
         elements = all_cells(snapshot)
         found: dict[str, Cells] = {}
 
@@ -124,7 +166,7 @@ class Events:
             else:
                 viewer.write(changes)
         if self._viewers:
-            self._next(INTERVAL)
+            self._next(INTERVAL, partial(self._begin, self._lately))
 
 
 @implementer(IPushProducer)

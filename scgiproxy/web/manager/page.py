@@ -93,7 +93,8 @@ def content(snapshot: Snapshot) -> Iterator[Flattenable]:
             yield _member(balancer, member, snapshot.now)
         yield b"</section>"
     yield tags.p(
-        "Rates and percentiles are of the last minute, charts of the last two. Programs read ",
+        "Rates and percentiles are of the last minute, or since the start if that is shorter, charts"
+        " of the last two. Programs read ",
         tags.a("JSON", href="?format=json"),
         " or ",
         tags.a("Apache's XML", href="?xml=1"),

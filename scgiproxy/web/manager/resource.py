@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -13,6 +14,8 @@ from scgiproxy.log.events import Logger
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.errorpage import REASONS
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, NumbersSource
+from scgiproxy.web.later import answer_when_there
 from scgiproxy.web.manager.apachexml import as_xml
 from scgiproxy.web.manager.document import as_document, encoded
 from scgiproxy.web.manager.editing import (
@@ -30,7 +33,6 @@ from scgiproxy.web.manager.protection import is_rebound, refusal
 from scgiproxy.web.manager.snapshot import Snapshot, member_id, take_snapshot
 from scgiproxy.web.page import OwnPage, page, page_in_pieces, query_of, set_headers, shown
 from scgiproxy.web.pieces import answer_in_pieces
-from scgiproxy.web.statistics import NumbersSource
 
 _JSON = "application/json"
 
@@ -39,7 +41,8 @@ class BalancerManagerResource(OwnPage):
     """The balancers as a page, and for programs; changes them when a form is posted.
 
     - `balancers`: those to be shown, each time anew.
-    - `numbers`: of the gateway. `clock`: the reactor.
+    - `numbers`: of the gateway; `lately`: the same for events, where they may be half as old as the
+      time between two of them. `clock`: the reactor.
 
     It may be mounted in any `twisted.web` server, if that sees to who has access. There the name
     in the Host field is not checked: only a gateway knows its own names.
@@ -54,11 +57,12 @@ class BalancerManagerResource(OwnPage):
         balancers: Callable[[], Sequence[ManagedBalancer]],
         numbers: NumbersSource,
         clock: IReactorTime,
+        lately: NumbersSource | None = None,
     ) -> None:
         super().__init__()
         self._balancers = balancers
         self._numbers = numbers
-        self._events = Events(self._snapshot, clock)
+        self._events = Events(self._snapshot, numbers, lately or numbers, clock)
 
     def stop(self) -> None:
         """End all streams of events: the gateway stops."""
@@ -87,28 +91,20 @@ class BalancerManagerResource(OwnPage):
             return self._follow(request)
         if query.get("format", "json") != "json":
             raise NotDone(400, "format: expected json.")
-        if query.get("xml"):
-            return _document(request, "text/xml; charset=utf-8", as_xml(self._snapshot()))
-        if _wants_json(request):
-            return _document(request, _JSON, encoded(as_document(self._snapshot())))
-        if query.get("b"):
+        is_document = query.get("xml") or _wants_json(request)
+        if query.get("b") and not is_document:
             return self._edit(request, query["b"], query.get("w", ""))
-        name = request.getRequestHostname().decode("utf-8", "backslashreplace")
-        title = f"Balancers of {shown(name)}"
-        pieces = page_in_pieces(request, title, content(self._snapshot()), FRAME)
-        return b"" if request.method == b"HEAD" else answer_in_pieces(request, pieces)
+        return answer_when_there(request, self._numbers(), partial(self._show, request))
 
-    def render_POST(self, request: Request) -> bytes:
+    def render_POST(self, request: Request) -> bytes | int:
         reason = refusal(request)
         if reason:
             raise NotDone(403, reason)
         fields = read_form(request)
         balancer, member = change(self._balancers(), fields, _who(request))
         self._events.hurry()
-        if "xml" in query_of(request):
-            return _document(request, "text/xml; charset=utf-8", as_xml(self._snapshot()))
-        if _wants_json(request):
-            return _document(request, _JSON, encoded(as_document(self._snapshot())))
+        if "xml" in query_of(request) or _wants_json(request):
+            return answer_when_there(request, self._numbers(), partial(self._show, request))
         request.setResponseCode(303)
         # Back to the page, of which only the last part of the path is told: that leads nowhere else.
         here = b"./" + request.uri.partition(b"?")[0].rpartition(b"/")[2]
@@ -116,8 +112,20 @@ class BalancerManagerResource(OwnPage):
         request.responseHeaders.setRawHeaders(b"Location", [here + place])
         return page(request, "Done", tags.p(tags.a("Back", href="?")), frame=FRAME)
 
-    def _snapshot(self) -> Snapshot:
-        return take_snapshot(self._balancers(), self._numbers())
+    def _snapshot(self, numbers: GatewayNumbers) -> Snapshot:
+        return take_snapshot(self._balancers(), numbers)
+
+    def _show(self, request: Request, numbers: GatewayNumbers) -> bytes | int:
+        snapshot = self._snapshot(numbers)
+        query = query_of(request)
+        if query.get("xml") or (request.method == b"POST" and "xml" in query):
+            return _document(request, "text/xml; charset=utf-8", as_xml(snapshot))
+        if _wants_json(request):
+            return _document(request, _JSON, encoded(as_document(snapshot)))
+        name = request.getRequestHostname().decode("utf-8", "backslashreplace")
+        title = f"Balancers of {shown(name)}"
+        pieces = page_in_pieces(request, title, content(snapshot), FRAME)
+        return b"" if request.method == b"HEAD" else answer_in_pieces(request, pieces)
 
     def _edit(self, request: Request, name: str, label: str) -> bytes:
         balancer = find_balancer(self._balancers(), name)

@@ -13,7 +13,9 @@ from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.rules.parameters import as_text
-from scgiproxy.web.statistics import USED_STATES, GatewayNumbers
+from scgiproxy.web.gatewaynumbers import USED_STATES, GatewayNumbers, MemberNumbers, PoolNumbers
+
+_MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,11 @@ class MemberState:
     """One member. Times are seconds since the epoch, durations seconds.
 
     - `id`: names it on the page; made of the names, and of nothing that could be mistaken there.
-    - `state`: one of `web.statistics.BACKEND_STATES`; `status_words`: as Apache tells it.
+    - `state`: one of `web.gatewaynumbers.BACKEND_STATES`; `status_words`: as Apache tells it.
     - `weight`: the load factor; `weight_now`: while it is slowly started, else the same.
     - `load`: what the method keeps, Apache's lbstatus; 0 if that is no number.
     - `percentiles`: p50, p90 and p99 of the last minute; None without a request.
+    - `rate`: requests a second, in the last minute or since the start of the gateway.
     - `retry_at`: when it is tried again, None unless it is in error.
     """
 
@@ -57,6 +60,7 @@ class MemberState:
     errors_by_kind: Mapping[str, int]
     percentiles: tuple[float | None, float | None, float | None]
     chart: Chart
+    rate: float
     last_failure: LastFailure | None
     retry_at: float | None
     last_probe: ProbeResult | None
@@ -117,7 +121,7 @@ def take_snapshot(balancers: Sequence[ManagedBalancer], numbers: GatewayNumbers)
         now=numbers.now,
         software=numbers.software,
         uptime=numbers.uptime,
-        balancers=[_balancer(balancer, numbers.now) for balancer in balancers],
+        balancers=[_balancer(balancer, numbers) for balancer in balancers],
     )
 
 
@@ -126,8 +130,10 @@ def member_id(balancer: str, label: str) -> str:
     return "m" + _digest(balancer, label)
 
 
-def _balancer(balancer: ManagedBalancer, now: float) -> BalancerState:
+def _balancer(balancer: ManagedBalancer, numbers: GatewayNumbers) -> BalancerState:
     pool = balancer.pool
+    counted: PoolNumbers = numbers.of_all.get(pool, pool)
+    of_members = {member.label: member for member in counted.backends}
     return BalancerState(
         id="b" + _digest(balancer.name),
         name=balancer.name,
@@ -135,43 +141,52 @@ def _balancer(balancer: ManagedBalancer, now: float) -> BalancerState:
         methods=balancer.methods,
         settings=pool.settings,
         growth_left=balancer.growth_left,
-        queued=pool.queued,
-        queue_wait=pool.statistics.queue.percentile(90),
-        retries=pool.statistics.retries,
-        members=[_member(balancer.name, member, now) for member in pool.backends],
+        queued=counted.queued,
+        queue_wait=counted.statistics.queue.percentile(90),
+        retries=counted.statistics.retries,
+        members=[
+            _member(balancer.name, member, of_members.get(member.label, member), numbers)
+            for member in pool.backends
+        ],
     )
 
 
-def _member(balancer: str, member: Backend, now: float) -> MemberState:
-    statistics = member.statistics
+def _member(
+    balancer: str, member: Backend, counted: MemberNumbers, numbers: GatewayNumbers
+) -> MemberState:
+    """What `member` is set to, with what is `counted` and known of it."""
+    now = numbers.now
+    statistics = counted.statistics
     recent = statistics.recent(now)
-    fault = member.last_fault
+    chart = statistics.chart(now)
+    fault = counted.last_fault
     return MemberState(
         id=member_id(balancer, member.label),
         name=member.label,
-        state=member.state_name,
-        status_words=member.status_words,
+        state=counted.state_name,
+        status_words=counted.status_words,
         flags={flag: getattr(member, flag.attribute) for flag in Flag},
         route=as_text(member.route),
         redirect=as_text(member.redirect),
         lbset=member.lbset,
         weight=member.full_factor / 100,
-        weight_now=member.factor / 100,
-        limit=member.limit,
-        in_flight=member.in_flight,
-        elected=member.elected,
-        load=member.load if isinstance(member.load, int) else 0,
-        bytes_sent=member.bytes_sent,
-        bytes_received=member.bytes_received,
-        errors=member.errors,
+        weight_now=counted.factor / 100,
+        limit=counted.limit,
+        in_flight=counted.in_flight,
+        elected=counted.elected,
+        load=counted.load if isinstance(counted.load, int) else 0,
+        bytes_sent=counted.bytes_sent,
+        bytes_received=counted.bytes_received,
+        errors=counted.errors,
         errors_by_kind=dict(statistics.errors),
         percentiles=(recent.percentile(50), recent.percentile(90), recent.percentile(99)),
-        chart=statistics.chart(now),
+        chart=chart,
+        rate=chart.rate(_MINUTE, numbers.covered(_MINUTE)),
         last_failure=None
         if fault is None
-        else LastFailure(fault.log_key, str(fault), member.last_fault_at),
-        retry_at=member.down_until if member.state_name == "down" else None,
-        last_probe=member.last_probe,
+        else LastFailure(fault.log_key, str(fault), counted.last_fault_at),
+        retry_at=counted.down_until if counted.state_name == "down" else None,
+        last_probe=counted.last_probe,
         settings=member.settings,
     )
 

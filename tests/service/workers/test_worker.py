@@ -47,6 +47,8 @@ class Child:
         self.reactor = Reactor()
         self.worker = Worker(3, self.reactor)
         self.parent = Link(3)
+        # What it has counted is told when it is asked to end.
+        self.parent.answer("counted", lambda _: None)
         self.pump: IOPump = connect(
             self.parent.protocol,
             FakeTransport(self.parent.protocol, isServer=True),
@@ -94,6 +96,7 @@ def test_it_is_made_then_serves(child: Child, bound: socket.socket, tmp_path: Pa
     assert port.getHost().port == bound.getsockname()[1]
     stopped = service.stopService()
     for _ in range(10):
+        child.pump.flush()
         child.reactor.advance(0.1)
     assert stopped.called
     assert log.read_text() == ""

@@ -16,7 +16,7 @@ from scgiproxy.pool.statistics import CHART
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings, Sticky
 from scgiproxy.rules.health import CheckMethod, HealthCheck, ProbeResult
-from scgiproxy.web.statistics import GatewayNumbers
+from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
 

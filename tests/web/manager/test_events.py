@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 
 from scgiproxy.errors import ConnectFailed
+from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.manager.events import MOST_VIEWERS
+from tests.conftest import LoggedErrors
 from tests.web.harness import Client
 from tests.web.manager.asking import HOST, Manager
 from tests.web.manager.stage import NONCE, Stage, crowded_stage, full_stage
@@ -93,10 +96,10 @@ def test_one_clock_for_all(manager: Manager) -> None:
     taken = 0
     take = manager.resource._events._take
 
-    def counted() -> Any:
+    def counted(numbers: GatewayNumbers) -> Any:
         nonlocal taken
         taken += 1
-        return take()
+        return take(numbers)
 
     manager.resource._events._take = counted
     for viewer in viewers:
@@ -107,6 +110,74 @@ def test_one_clock_for_all(manager: Manager) -> None:
     assert {len(viewer.events()) for viewer in viewers} == {3}
     for viewer in viewers:
         viewer.client.leave()
+
+
+class Asked:
+    """Numbers that have to be asked for."""
+
+    def __init__(self, manager: Manager) -> None:
+        self.waiting: list[Deferred[GatewayNumbers]] = []
+        self.cancelled = 0
+        self.hurried = 0
+        self._numbers = manager.stage.numbers
+        manager.resource._numbers = manager.resource._events._numbers = self.at_once
+        manager.resource._events._lately = self
+
+    def __call__(self) -> Deferred[GatewayNumbers]:
+        self.waiting.append(Deferred(self._cancel))
+        return self.waiting[-1]
+
+    def at_once(self) -> Deferred[GatewayNumbers]:
+        self.hurried += 1
+        return self()
+
+    def _cancel(self, waiting: Deferred[GatewayNumbers]) -> None:
+        self.waiting.remove(waiting)
+        self.cancelled += 1
+
+    def answer(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for one in waiting:
+            one.callback(self._numbers())
+
+
+def test_numbers_that_come_later(manager: Manager) -> None:
+    """The next second begins when they are there. Who hurries does not wait for older ones."""
+    asked = Asked(manager)
+    viewer = Viewer(manager)
+    assert viewer.events() == []
+    assert asked.hurried == 1
+    asked.answer()
+    manager.gateway.settle()
+    assert len(viewer.events()) == 1
+    second(manager)
+    assert len(asked.waiting) == 1
+    manager.gateway.advance(10)
+    assert len(asked.waiting) == 1
+    manager.resource._events.hurry()
+    manager.gateway.settle()
+    assert (asked.cancelled, asked.hurried, len(asked.waiting)) == (1, 2, 1)
+    asked.answer()
+    manager.gateway.settle()
+    assert len(viewer.events()) == 1
+    second(manager)
+    viewer.client.leave()
+    assert (asked.cancelled, asked.waiting) == (2, [])
+    manager.gateway.advance(8)
+    manager.gateway.assert_idle()
+
+
+def test_numbers_that_cannot_be_had(manager: Manager, logged_errors: LoggedErrors) -> None:
+    """The next second may be better."""
+    asked = Asked(manager)
+    viewer = Viewer(manager)
+    asked.waiting.pop().errback(ValueError("no parent"))
+    assert "no parent" in logged_errors.flush()[0]["log_failure"].getErrorMessage()
+    second(manager)
+    asked.answer()
+    manager.gateway.settle()
+    assert len(viewer.events()) == 1
+    viewer.client.leave()
 
 
 def test_a_failure_is_told(manager: Manager) -> None:
