@@ -15,12 +15,16 @@ from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 
 from scgiproxy.wire.descriptors import Descriptors
+from scgiproxy.wire.largepieces import READ_SIZE, LargePieces
 
 MOST_HELD = 16384
 """Bytes that are put off to the end of a turn; more of them go at once."""
 
+MOST_JOINED = 1 << 16
+"""Bytes of several pieces that are copied together, which is cheaper than to send them apart."""
 
-class _PromptWrite(FileDescriptor):
+
+class _PromptWrite(LargePieces, FileDescriptor):
     """The change, for TCP and UNIX connections alike. Held bytes are in Twisted's own buffer."""
 
     socket: Any
@@ -32,14 +36,7 @@ class _PromptWrite(FileDescriptor):
 
         Whatever goes wrong is left to the ordinary way, which tells it by ``connectionLost``.
         """
-        if (
-            not self.connected
-            or self.dataBuffer
-            or (self._tempDataLen and not self._holding)
-            or self.disconnecting
-            or self._writeDisconnecting
-            or (self.producer is not None and not self.streamingProducer)
-        ):
+        if not self._free:
             FileDescriptor.write(self, data)
         elif self.reactor.in_turn and self._tempDataLen + len(data) <= MOST_HELD:
             self._tempDataBuffer.append(data)
@@ -51,6 +48,18 @@ class _PromptWrite(FileDescriptor):
             if self._tempDataLen:
                 data = b"".join((*self._tempDataBuffer, data))
             self._send(data)
+
+    @property
+    def _free(self) -> bool:
+        """Nothing is before the next bytes but what is held."""
+        return (
+            bool(self.connected)
+            and not self.dataBuffer
+            and not (self._tempDataLen and not self._holding)
+            and not self.disconnecting
+            and not self._writeDisconnecting
+            and (self.producer is None or self.streamingProducer)
+        )
 
     def _send_held(self) -> None:
         if not self._holding:
@@ -90,16 +99,31 @@ class _PromptWrite(FileDescriptor):
         if not self._holding:
             FileDescriptor.startWriting(self)
 
+    def pauseProducing(self) -> None:
+        """Stop reading."""
+        self._read_size = READ_SIZE
+        FileDescriptor.pauseProducing(self)
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send the pieces as one."""
-        self.write(b"".join(iovec))
+        """Send the pieces as one; large ones are not copied for that."""
+        pieces = list(iovec)
+        size = sum(map(len, pieces))
+        if size <= MOST_JOINED or not self._free or self._tempDataLen:
+            self.write(b"".join(pieces))
+            return
+        try:
+            sent = self.socket.sendmsg(pieces)
+        except OSError:
+            sent = 0
+        if sent < size:
+            FileDescriptor.write(self, b"".join(pieces)[sent:])
 
 
-class TcpClientConnection(_PromptWrite, tcp.Server):
+class TcpClientConnection(_PromptWrite, tcp.Server):  # type: ignore[misc]
     """The transport of a client that came by TCP."""
 
 
-class UnixClientConnection(_PromptWrite, unix.Server):
+class UnixClientConnection(_PromptWrite, unix.Server):  # type: ignore[misc]
     """The transport of a client that came by a UNIX socket."""
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableDescriptor,
@@ -29,16 +29,15 @@ from twisted.internet.interfaces import (
     ISystemHandle,
     ITCPTransport,
 )
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer_only
 
+from scgiproxy.wire.largepieces import READ_SIZE, LargePieces
+
 SocketAddress: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
 """Where a socket connects to: no names here."""
-
-READ_SIZE = 65536
-"""Bytes read at a time."""
 
 # For SO_LINGER: close() sends a reset.
 _RESET = struct.pack("ii", 1, 0)
@@ -55,7 +54,7 @@ _CLOSED = Failure(CONNECTION_DONE)
     ISystemHandle,
     ITCPTransport,
 )
-class BackendConnection(Connection):
+class BackendConnection(LargePieces, Connection):  # type: ignore[misc]
     """The transport on a connected, non-blocking socket `skt`, watched by `reactor` (see
     `wire.descriptors.Descriptors`).
 
@@ -87,6 +86,7 @@ class BackendConnection(Connection):
         self.connected = 1
         self.disconnected = 0
         self._written = False
+        self._read_size = READ_SIZE
         # It is open, all that was written has been sent, it is being read, and has no producer.
         # Once False, it stays so.
         self._usual = True
@@ -216,21 +216,9 @@ class BackendConnection(Connection):
 
     # -- reading -------------------------------------------------------------------------------
 
-    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
-        """There is something to read: tell the protocol."""
-        try:
-            data = self.socket.recv(READ_SIZE)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_DONE
-        self.protocol.dataReceived(data)
-        return None
-
     def pauseProducing(self) -> None:
         """Stop reading."""
+        self._read_size = READ_SIZE
         self._paused = True
         self._usual = False
         self.reactor.removeReader(self)

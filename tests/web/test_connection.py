@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.web.connection import MOST_HELD, TcpClientConnection, serve_promptly
+from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, TcpClientConnection, serve_promptly
 from tests.wire.dialling import read_until
 
 BIG = 4_000_000
@@ -220,6 +220,41 @@ async def test_what_the_socket_does_not_take_waits(served: Served) -> None:
     assert set(served.server.events[:-1]) == {"pause"}
     assert served.server.events[-1] == "resume"
     served.transport.unregisterProducer()
+
+
+@pytest_twisted.ensureDeferred
+async def test_large_pieces_are_sent_as_one(served: Served) -> None:
+    """As far as the socket takes them; the rest follows, and nothing overtakes it."""
+    served.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    served.transport.registerProducer(served.server, True)
+    expected = b""
+    for letter in (b"a", b"b", b"c"):
+        pieces = [b"head", letter * MOST_JOINED, letter * 3 * BIG, b"tail"]
+        served.transport.writeSequence(iter(pieces))
+        expected += b"".join(pieces)
+    assert served.server.events[0] == "pause"
+    assert await read_until(reactor, served.client, len(expected)) == expected
+    assert served.server.events[-1] == "resume"
+    served.transport.unregisterProducer()
+
+
+def test_large_pieces_go_behind_what_is_held(served: Served) -> None:
+    served.turn.in_turn = True
+    served.transport.write(b"head")
+    served.transport.writeSequence([b"x" * MOST_JOINED, b"tail"])
+    assert served.received() == b"head" + b"x" * MOST_JOINED + b"tail"
+    served.turn.end()
+    assert served.received() == b""
+
+
+@pytest_twisted.ensureDeferred
+async def test_large_pieces_to_a_client_that_has_gone(served: Served) -> None:
+    """Sending fails, and the connection is lost in the ordinary way."""
+    served.client.close()
+    for _ in range(3):
+        served.transport.writeSequence([b"x" * MOST_JOINED, b"tail"])
+    await served.server.lost
+    served.transport.writeSequence([b"x" * MOST_JOINED, b"tail"])
 
 
 @pytest_twisted.ensureDeferred

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
+from scgiproxy.wire.largepieces import READ_SIZE
 from scgiproxy.wire.transport import BackendConnection
 from tests.wire.dialling import Client, read_until
 
@@ -382,3 +384,27 @@ async def test_after_any_other_write_nobody_knows(how: str) -> None:
     assert not transport.unread
     await connected.client.lost
     await turns()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_pauses_is_given_less(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Reads that have grown begin anew after a pause: that much is held meanwhile."""
+    connected = Connected(pair)
+    transport = connected.transport
+
+    def read() -> int:
+        """The size of one read when more has arrived than that."""
+        with suppress(BlockingIOError):
+            while True:
+                connected.theirs.send(b"x" * READ_SIZE)
+        before = len(connected.client.data)
+        transport.doRead()
+        return len(connected.client.data) - before
+
+    assert read() == READ_SIZE
+    assert READ_SIZE < read() <= 2 * READ_SIZE
+    transport.pauseProducing()
+    transport.resumeProducing()
+    assert read() <= READ_SIZE
+    transport.abortConnection()
+    await connected.client.lost
