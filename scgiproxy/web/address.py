@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -13,6 +12,8 @@ class ConnectionEnd:
 
     `port_number` is None there. `secure` says that the connection is TLS.
     """
+
+    __slots__ = ("_ip", "host", "port", "port_number", "secure")
 
     def __init__(self, address: Any, secure: bool = False) -> None:
         host = getattr(address, "host", None)
@@ -25,12 +26,17 @@ class ConnectionEnd:
         self.host = host.encode("ascii", "replace")
         self.port = b"" if self.port_number is None else b"%d" % self.port_number
         self.secure = secure
+        self._ip: IPv4Address | IPv6Address | bool | None = False
 
-    @cached_property
+    @property
     def ip(self) -> IPv4Address | IPv6Address | None:
-        """The address to compare with networks."""
-        if not self.host:
-            return None
+        """The address to compare with networks; made when somebody asks."""
+        ip = self._ip
+        if isinstance(ip, bool):
+            ip = self._ip = self._parse_ip()
+        return ip
+
+    def _parse_ip(self) -> IPv4Address | IPv6Address | None:
         try:
             return ip_address(self.host.decode("ascii").partition("%")[0])
         except ValueError:

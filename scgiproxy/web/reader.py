@@ -6,6 +6,7 @@ has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored,
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from httptools import (
@@ -44,6 +45,9 @@ class _LastRequest(Exception):
 class RequestEvents(Protocol):
     """Whom a `RequestReader` tells. An exception of theirs comes out of `RequestReader.feed`."""
 
+    def head_begun(self) -> None:
+        """A head has begun that does not come in one piece. Told once for each."""
+
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
         """A head is complete and right; it is in the reader's attributes until the next begins."""
 
@@ -55,17 +59,21 @@ class RequestEvents(Protocol):
 
 
 class RequestReader:
-    """Reads the requests of one connection and tells `events` of them.
+    """Reads requests and tells those that `begin` names of them.
+
+    A connection needs it within a request only, and llhttp is larger than all the rest of an idle
+    connection. So whoever is `between_requests` calls `end` and can be given to another one.
 
     - `method`, `target`, `headers`: of the head being read, or read last, as far as they are known
       (names in lower case); the method is ``-`` until the head is complete.
     - `in_head`: a head has begun and is not complete; `in_body` likewise.
-    - `heads`: how many were complete.
+    - `between_requests`: all that was fed is read, and another request may follow.
     """
 
-    def __init__(self, limits: ConnectionLimits, events: RequestEvents) -> None:
-        self._limits = limits
-        self._events = events
+    _limits: ConnectionLimits
+    _events: RequestEvents
+
+    def __init__(self) -> None:
         self._parser = HttpRequestParser(self)
         self._stopped = False
         self._priming = False
@@ -76,12 +84,35 @@ class RequestReader:
         self._line_ended = False
         self._unheard = 0
         self._trailers = 0
+        self._heads = 0
+        # At least as much as the head being read has had so far.
+        self._fed = 0
+        self._most_fields = 0
         self.method = b"-"
         self.target = b""
         self.headers: HeaderList = []
         self.in_head = False
         self.in_body = False
-        self.heads = 0
+        self.between_requests = True
+
+    def begin(self, limits: ConnectionLimits, events: RequestEvents) -> None:
+        """Read for a connection. Only what is new, or has been told to `end`."""
+        self._limits = limits
+        self._events = events
+        self._most_fields = limits.fields or sys.maxsize
+
+    def end(self) -> None:
+        """Forget the connection, and all that was read of it. Only `between_requests`."""
+        del self._events
+        self._stopped = False
+        self._framing = None
+        self.method = b"-"
+        self.target = b""
+        self.headers = []
+
+    def discard(self) -> None:
+        """It is not used again: free it at once (llhttp's callbacks are its own methods)."""
+        del self._parser
 
     def stop(self) -> None:
         """Read no further request; what follows is ignored. A body that has begun is still read."""
@@ -92,13 +123,15 @@ class RequestReader:
         in_body = self.in_body
         if in_body:
             self._unheard += len(data)
-        heads = self.heads
+        self._fed = self._fed + len(data) if self.in_head else len(data)
+        heads = self._heads
         rest = data
         while rest:
             try:
                 self._parser.feed_data(rest)
             except HttpParserUpgrade as upgrade:
                 # llhttp takes `Upgrade: h2c` and the like for the beginning of a tunnel.
+                self.between_requests = False
                 rest = rest[upgrade.args[0] :]
                 self._resume_after_upgrade()
                 continue
@@ -109,7 +142,7 @@ class RequestReader:
             break
         if self.in_head:
             # What else is in the same piece belongs to earlier requests.
-            alone = not in_body and heads == self.heads
+            alone = not in_body and heads == self._heads
             self._check_head_growth(data if alone else b"")
         elif self.in_body and self._unheard > self._limits.field_size + MOST_UNHEARD:
             raise BadRequest("a chunk's extension or a trailer field has no end")
@@ -119,13 +152,14 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self._priming:
             return
+        self.between_requests = False
         if self._stopped:
             raise _LastRequest
         self.method = b"-"
         self.target = b""
         self.headers = []
         self.in_head = True
-        self._head_size = 0
+        self._head_size = -1
         self._line_ended = False
 
     def on_url(self, part: bytes) -> None:
@@ -136,37 +170,34 @@ class RequestReader:
             raise self._line_too_long()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._priming:
-            return
-        limits = self._limits
-        value = value.rstrip(b" \t")
-        if len(name) + len(value) + 2 > limits.field_size:
-            raise self._field_too_long()
-        if not self.in_head:
+        if self.in_head:
+            headers = self.headers
+            headers.append((name.lower(), value.rstrip(b" \t")))
+            if self._fed > self._limits.field_size:
+                self._check_field(*headers[-1])
+            if len(headers) > self._most_fields:
+                raise HeadersTooLarge(f"over {self._most_fields} header fields")
+        elif not self._priming:
             # Trailers are dropped, but counted: they must not run on for ever.
+            self._check_field(name, value.rstrip(b" \t"))
             self._trailers += 1
             self._unheard = 0
-            if limits.fields and self._trailers > limits.fields:
-                raise HeadersTooLarge(f"over {limits.fields} trailer fields")
-            return
-        headers = self.headers
-        headers.append((name.lower(), value))
-        if limits.fields and len(headers) > limits.fields:
-            raise HeadersTooLarge(f"over {limits.fields} header fields")
+            if self._trailers > self._most_fields:
+                raise HeadersTooLarge(f"over {self._most_fields} trailer fields")
 
     def on_headers_complete(self) -> None:
         if self._priming:
             self._priming = False
             return
         self.in_head = False
-        self.heads += 1
+        self._heads += 1
         parser = self._parser
         headers = self.headers
         self.method = method = parser.get_method()
         protocol = _PROTOCOLS.get(parser.get_http_version()) or b"HTTP/other"
         if len(method) + len(self.target) + len(protocol) + 2 > self._limits.line:
             raise self._line_too_long()
-        if len({name for name, _ in headers}) < len(headers):
+        if self._fed > self._limits.field_size:
             self._check_repeated(headers)
         framing = check_request_head(method, protocol, headers)
         if framing.kind is not BodyKind.NONE:
@@ -183,6 +214,8 @@ class RequestReader:
             self._events.body_read(data)
 
     def on_message_complete(self) -> None:
+        # It reads nothing more behind what it takes for the last request.
+        self.between_requests = self._parser.should_keep_alive()
         if self.in_body and not self._upgrade_body:
             self.in_body = False
             self._events.body_ended()
@@ -209,8 +242,10 @@ class RequestReader:
         `data` is what is known to belong to it of what has just come.
         """
         limits = self._limits
-        if not self._head_size:
+        if self._head_size < 0:
+            self._head_size = 0
             self._line_size = 0
+            self._events.head_begun()
             data = data.lstrip(b"\r\n")
         self._head_size += len(data)
         end = data.rfind(b"\n")
@@ -228,12 +263,16 @@ class RequestReader:
         elif self._head_size > limits.line + (limits.fields or 1000) * limits.field_size:
             raise HeadersTooLarge("the header fields are too large together")
 
+    def _check_field(self, name: bytes, value: bytes) -> None:
+        if len(name) + len(value) + 2 > self._limits.field_size:
+            raise self._field_too_long()
+
     def _check_repeated(self, headers: HeaderList) -> None:
         """Repeated fields become one: it is bounded as if it had come as one."""
         sizes: dict[bytes, int] = {}
         for name, value in headers:
             sizes[name] = sizes.get(name, len(name)) + len(value) + 2
-        if max(sizes.values()) > self._limits.field_size:
+        if max(sizes.values(), default=0) > self._limits.field_size:
             raise HeadersTooLarge(
                 f"a repeated header field is over {self._limits.field_size} bytes in all"
             )

@@ -23,6 +23,7 @@ from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.channel import HttpChannel
 from scgiproxy.web.failurelog import FailureLog
 from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
 from scgiproxy.wire.deadline import DeadlineWheel
@@ -114,6 +115,7 @@ class GatewaySite(Site):
         self.server_line = b"Server: " + server_software if server_software else b""
         self.secure = secure
         self.channels: set[HttpChannel] = set()
+        self.spare_readers: list[RequestReader] = []
         self.spool_use = spool_use or SpoolUse()
         self._failures = FailureLog(self._log, wheel)
         self._locals: dict[tuple[Any, Any], ConnectionEnd] = {}
