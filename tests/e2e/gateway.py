@@ -78,22 +78,25 @@ class GatewayProcess(Process):
         return f"{super().said()}\n{self.logged()[-8000:]}"
 
     def resident(self) -> int:
-        """Bytes of memory in use now (VmRSS)."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
+        """Bytes of memory in use now (VmRSS), by those that serve."""
+        return self._memory("VmRSS")
 
     def peak(self) -> int:
         """The most bytes of memory in use since `forget_peak` (VmHWM)."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmHWM")
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> int:
+        total = 0
+        for pid in self.worker_pids:
+            status = Path(f"/proc/{pid}/status").read_text()
+            (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
+            total += int(line.split()[1]) * 1024
+        return total
 
     def forget_peak(self) -> None:
         """Let `peak` start again from the memory in use now."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        for pid in self.worker_pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def check_log(self) -> None:
         """Fail the test when the gateway has logged a traceback since the last call."""

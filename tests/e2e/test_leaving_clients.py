@@ -38,9 +38,10 @@ def gateway(start_gateway: Callable[[str], Gateway], backend: ScriptedBackend) -
 def open_files(gateway: Gateway) -> list[str]:
     """What the gateway has open, as the system calls it."""
     files = []
-    for entry in Path(f"/proc/{gateway.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            files.append(str(entry.readlink()))
+    for pid in gateway.worker_pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                files.append(str(entry.readlink()))
     return files
 
 

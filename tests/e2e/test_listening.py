@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import WORKERS, Gateway
 from tests.e2e.http_client import Browser, Connection, Response, ask
 from tests.e2e.processes import Address, free_port, listens, wait_until
 from tests.e2e.scripted import ScriptedBackend
@@ -153,6 +153,7 @@ def test_a_socket_of_systemd(tmp_path: Path, backend: ScriptedBackend) -> None:
     )
 
 
+@pytest.mark.skipif(WORKERS > 1, reason="see test_workers: who has no rights must read Python")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_root_gives_its_rights_up(tmp_path: Path, backend: ScriptedBackend) -> None:
     """A port and files that only root may have are opened before."""

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.contract import FrameworkContract
 from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Browser, ask
+from tests.e2e.processes import wait_until
 from tests.e2e.servers import mount, uwsgi
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +45,7 @@ class TestFlask(FrameworkContract):
         ]
         response = ask(site.address, "\r\n".join([*lines, "", ""]).encode())
         assert response.status == 502
-        assert "scgi://127.0.0.1" in flask_gateway.logged()
+        wait_until(lambda: "scgi://127.0.0.1" in flask_gateway.logged(), "the line in the log")
         assert site.get("/app/variables").status == 200
 
 
