@@ -3,7 +3,7 @@ a traceback in a gateway's log fails it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import hypothesis  # noqa: F401
 import pytest
 
 from tests.e2e.gateway import Gateway, GatewayProcess
-from tests.e2e.processes import ended, running
+from tests.e2e.processes import ended, running, wait_until
 from tests.e2e.scripted import ScriptedBackend
+from tests.e2e.workers import Start, serving
 
 pytest.register_assert_rewrite("tests.e2e.contract")
 
@@ -50,6 +51,22 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[[str], Gateway]]:
             nonlocal count
             count += 1
             return stack.enter_context(Gateway(tmp_path, text, f"gateway{count}"))
+
+        yield start
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """A function that starts a gateway with two workers, or more, and waits for all of them."""
+    with ExitStack() as stack:
+
+        def start(
+            text: str, workers: int = 2, environment: Mapping[str, str] | None = None
+        ) -> Gateway:
+            gateway = Gateway(tmp_path, f"LogLevel info\n{text}", "gateway", environment, workers)
+            stack.enter_context(gateway)
+            wait_until(lambda: serving(gateway) >= workers, "every worker serves", 20)
+            return gateway
 
         yield start
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -16,6 +17,8 @@ from scgiproxy.config.model import Listener
 from scgiproxy.service.listeners import ListenerService, endpoint_text, make_endpoint
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
+
+_OWN_FILES = Path("/proc/self/fd")
 
 
 class InheritedListeners(ListenerService):
@@ -44,6 +47,8 @@ class InheritedListeners(ListenerService):
         if endpoint_type(text) == "systemd":
             # It was handed over to the parent alone; the socket says what it is.
             text = "haproxy:" * text.lower().count("haproxy:") + "tcp:0"
+        if not (hasattr(os, "memfd_create") and _OWN_FILES.is_dir()):
+            files = {}  # it reads them itself, if it may
         paths = {key: self._path(key, content) for key, content in files.items()}
         return make_endpoint(with_files(text, paths), _SocketReactor(self._reactor, fd))
 
@@ -52,7 +57,7 @@ class InheritedListeners(ListenerService):
         file = self._paths.enter_context(os.fdopen(os.memfd_create(key), "wb"))
         file.write(content)
         file.flush()
-        return f"/proc/self/fd/{file.fileno()}"
+        return str(_OWN_FILES / str(file.fileno()))
 
     def _bind(self) -> None:
         with self._paths:

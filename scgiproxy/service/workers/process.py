@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from scgiproxy.log.events import Logger
 from scgiproxy.service.workers.handover import LINK_FD
-from scgiproxy.service.workers.link import JSON, Link, LinkLost
+from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
 from scgiproxy.service.workers.logs import take_events
 
 LOOK_EVERY = 5.0
@@ -31,7 +31,9 @@ LOOKS_MISSED = 12
 
 _LINE = 4096
 _LINES = 20
-_SERVICE_MANAGERS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
+_SERVICE_MANAGERS = frozenset(
+    {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"}
+)
 
 
 class Phase(Enum):
@@ -124,8 +126,12 @@ class WorkerProcess(ProcessProtocol):
             await self.link.ask("serve")
         except LinkLost:
             return False
-        except Exception as error:
+        except (ValueError, LinkError) as error:
             self.problem = str(error)
+        except Exception as error:
+            self.log.failure("{worker} cannot be started", worker=self.name)
+            self.problem = repr(error)
+        if self.problem:
             self.stop(LOOK_EVERY)
             return False
         if self.phase is Phase.STARTING:

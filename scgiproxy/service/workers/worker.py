@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from scgiproxy.errors import ConfigError
+from scgiproxy.log.events import Logger
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.root import GatewayService
 from scgiproxy.service.workers.handover import LINK_FD, Handover
@@ -72,6 +73,8 @@ class WorkerService(GatewayService):
 class Worker:
     """The process around it: does what the parent says, and ends when the parent is gone."""
 
+    log = Logger()
+
     def __init__(self, number: int, reactor: Any) -> None:
         self._reactor = reactor
         self._service: WorkerService | None = None
@@ -81,7 +84,7 @@ class Worker:
         self.link.answer("serve", self._serve)
         self.link.answer("alive", lambda _: None)
         self.link.answer("stop", lambda _: self._stop())
-        self.link.on_lost = self._stop
+        self.link.on_lost = self._parent_is_gone
         reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
         # Twisted's own cannot bear to be told twice, as by a service manager and by the parent.
         reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._told_to_end)
@@ -102,6 +105,12 @@ class Worker:
             raise ValueError(str(error)) from None
         self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
         return None
+
+    def _parent_is_gone(self) -> None:
+        if not self._is_stopping:
+            # For an ErrorLog; Twisted's log has gone with it.
+            self.log.error("the parent of worker {number} is gone", number=self.link.number)
+        self._stop()
 
     def _stop(self) -> None:
         self._reactor.callWhenRunning(self._stop_running)

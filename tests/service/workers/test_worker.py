@@ -20,6 +20,7 @@ from scgiproxy.service.workers import logs
 from scgiproxy.service.workers.handover import Handover
 from scgiproxy.service.workers.link import JSON, Link
 from scgiproxy.service.workers.worker import Worker
+from tests.conftest import LoggedErrors
 from tests.service.workers.test_link import failure_of, result_of
 
 
@@ -136,7 +137,9 @@ def test_what_cannot_be_made_is_told(child: Child, bound: socket.socket) -> None
     ],
     ids=["told", "parent gone", "SIGTERM"],
 )
-def test_it_ends_once(child: Child, end: Callable[[Child], object]) -> None:
+def test_it_ends_once(
+    child: Child, end: Callable[[Child], object], logged_errors: LoggedErrors
+) -> None:
     """In order, and whoever else says so later."""
     child.reactor.callFromThread = lambda function: function()  # type: ignore[attr-defined]
     end(child)
@@ -146,6 +149,8 @@ def test_it_ends_once(child: Child, end: Callable[[Child], object]) -> None:
     child.parent.close()
     child.pump.flush()
     assert child.reactor.stops == 1
+    told = [event["log_format"] for event in logged_errors.flush()]
+    assert told in ([], ["the parent of worker {number} is gone"])
 
 
 def test_it_is_alive(child: Child) -> None:
