@@ -1,6 +1,6 @@
 """The gateway beside Apache httpd, nginx and lighttpd, turn by turn::
 
-    python -m tests.bench [--only a,c,g-mounts] [--rounds 3] [--seconds 2] [--quick]
+    python -m tests.bench [--only a,c,g-mounts] [--rounds 5] [--seconds 1.5] [--quick]
 
 One SCGI origin in C, one load generator in C, which looks at the status and the length of every
 answer, and whichever of the servers is installed; gcc is needed. Prints the medians of the rounds
@@ -35,8 +35,8 @@ def _options() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--only", default="", help="letters or names of works, with commas; see --list")
     add("--servers", default="", help="names of servers, with commas")
-    add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=2, help="of each measurement, after half a second")
+    add("--rounds", type=int, default=5)
+    add("--seconds", type=float, default=1.5, help="of each measurement, after half a second")
     add("--quick", action="store_true", help="one round of one second, for a rough look")
     add("--list", action="store_true", help="show the names of the works, and end")
     add("--json", type=Path, metavar="FILE", help="write all figures; works FILE has stay in it")

@@ -2,7 +2,7 @@
 
 - ``rate``: requests a second; ``p50``, ``p99``: milliseconds.
 - ``cpu``: microseconds of CPU time of the whole process tree, for one request, or for 10 MB of
-  answers where those are what counts (`per_bytes`).
+  answers where those are what counts (`per_bytes`). ``user``: how much of it was not the kernel's.
 - ``memory``: MiB of the whole process tree (Pss) while the connections of the load are open.
 - ``each``: KiB of that for each idle connection.
 - ``alone``: milliseconds, the p99 of the same client without anyone beside it; ``beside``: how
@@ -108,15 +108,17 @@ def _figures(target: Target, load: Load, seconds: float, per_bytes: int | None =
         running.wait_until_warm()
         before = cpu_seconds(target.pid)
         outcome = running.outcome()
-        spent = cpu_seconds(target.pid) - before
+        after = cpu_seconds(target.pid)
         memory = proportional_kib(target.pid)
     target.errors.update(outcome.errors)
+    user, kernel = (now - then for now, then in zip(after, before, strict=True))
     done = outcome.bytes / per_bytes if per_bytes else outcome.requests
     if not done:
         raise RefusedError("refused (no answer in time)")
     return {
         "rate": outcome.requests / outcome.seconds,
-        "cpu": spent / done * 1e6,
+        "cpu": (user + kernel) / done * 1e6,
+        "user": user / done * 1e6,
         "p50": outcome.p50 / 1000,
         "p99": outcome.p99 / 1000,
         "memory": memory / 1024,

@@ -17,10 +17,14 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and kernel time of a process tree so far, of those that have ended too."""
-    stats = (text for each in tree(pid) for text in _read(each, "stat"))
-    return sum(map(ticks, stats)) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """User and kernel time of a process tree so far, of those that have ended too.
+
+    Linux knows their sum exactly, and how it is divided from samples.
+    """
+    found = [ticks(text) for each in tree(pid) for text in _read(each, "stat")]
+    second = os.sysconf("SC_CLK_TCK")
+    return sum(user for user, _ in found) / second, sum(kernel for _, kernel in found) / second
 
 
 def proportional_kib(pid: int) -> int:
@@ -29,10 +33,12 @@ def proportional_kib(pid: int) -> int:
     return sum(map(pss, rollups))
 
 
-def ticks(stat: str) -> int:
-    """Clock ticks in a text of /proc/PID/stat: utime, stime, and the same of children that were
-    waited for (proc_pid_stat(5)). The name of the program may have spaces and parentheses."""
-    return sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+def ticks(stat: str) -> tuple[int, int]:
+    """Clock ticks in a text of /proc/PID/stat, of user and of kernel time, those of children that
+    were waited for among them (utime, stime, cutime, cstime in proc_pid_stat(5)). The name of the
+    program may have spaces and parentheses."""
+    user, kernel, childrens_user, childrens_kernel = stat.rpartition(")")[2].split()[11:15]
+    return int(user) + int(childrens_user), int(kernel) + int(childrens_kernel)
 
 
 def pss(rollup: str) -> int:

@@ -18,10 +18,12 @@ END = "<!-- end of figures -->"
 _COLUMNS = {
     "rate": ("requests/s", "{:.0f}", "requests/s {:7.0f}"),
     "cpu": ("CPU", "{}", "CPU {}"),
+    "user": ("of it user", "{}", "({} user)"),
     "p50": ("p50 ms", "{:.2f}", "p50 {:7.2f} ms"),
     "p99": ("p99 ms", "{:.2f}", "p99 {:7.2f} ms"),
     "memory": ("memory MiB", "{:.1f}", "memory {:6.1f} MiB"),
 }
+_TIMES = ("cpu", "user")
 _OTHERS = {
     "each": "{:.1f} KiB for each connection",
     "beside": "p99 {:.2f} times that of alone",
@@ -33,7 +35,8 @@ Row = Sequence[str]
 def figures_line(figures: Figures, per: str) -> str:
     """The figures of one run, in a line of text."""
     known = {name: form for name, (_, _, form) in _COLUMNS.items()} | _OTHERS
-    shown = figures | ({"cpu": cpu(figures["cpu"], per)} if "cpu" in figures else {})  # type: ignore[dict-item]
+    shown: dict[str, object] = {**figures}
+    shown |= {name: cpu(figures[name], per) for name in _TIMES if name in figures}
     return "  ".join(form.format(shown[name]) for name, form in known.items() if name in shown)
 
 
@@ -79,7 +82,8 @@ def work_rows(results: Results) -> Iterator[Row]:
 
 
 def _rows_of(results: Results, work: Work) -> Iterator[Row]:
-    title = f"({work.letter}) {work.title}"
+    per = "" if work.per == "request" else f", CPU for each {work.per}"
+    title = f"({work.letter}) {work.title}{per}"
     remarks = results.remarks.get(work.name, {})
     measured = dict(results.servers(work.name))
     for server in work.servers:
@@ -103,8 +107,8 @@ def _rows_of(results: Results, work: Work) -> Iterator[Row]:
 def _cell(figures: Figures, name: str, per: str) -> str:
     if name not in figures:
         return ""
-    if name == "cpu":
-        return f"{cpu(figures[name], per)} / {per}" if per != "request" else cpu(figures[name], per)
+    if name in _TIMES:
+        return cpu(figures[name], per)
     return _COLUMNS[name][1].format(figures[name])
 
 

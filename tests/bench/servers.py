@@ -8,7 +8,9 @@ its line.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ GATEWAY = "gateway"
 _IDLE = 300
 """Seconds for which a connection of a client stays open without a request."""
 _AS_ROOT = os.geteuid() == 0
+_GROUP = grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Apache(_Installed):
             f'PidFile "{folder}/httpd.pid"',
             f'ErrorLog "{folder}/apache.log"',
             *(f"LoadModule {name}_module {modules}/mod_{name}.so" for name in names),
-            *(["User nobody", "Group nogroup"] if _AS_ROOT else []),
+            *(["User nobody", f"Group {_GROUP}"] if _AS_ROOT else []),
             'LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{Referer}i\\" \\"%{User-Agent}i\\"" combined',
             "EnableSendfile On",
             *self._for_idle_connections(site.idle),
@@ -233,7 +236,7 @@ http {{
                 # By default 512, which are those of clients and of backends together.
                 connections=max(4096, 2 * site.idle),
                 files=max(8192, 4 * site.idle),
-                user="user nobody nogroup;" if _AS_ROOT else "",
+                user=f"user nobody {_GROUP};" if _AS_ROOT else "",
                 log=f"{folder}/access.log combined" if site.access_log else "off",
                 # By default an answer is stored in a file as fast as it comes.
                 streaming="scgi_max_temp_file_size 0;" if site.streams else "",

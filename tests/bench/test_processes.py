@@ -15,7 +15,7 @@ STAT = (
 
 
 def test_ticks_are_those_of_the_process_and_of_children_that_ended() -> None:
-    assert ticks(STAT) == 70 + 30 + 5 + 6
+    assert ticks(STAT) == (70 + 5, 30 + 6)
 
 
 def test_pss_is_not_one_of_its_parts() -> None:
