@@ -27,10 +27,9 @@ class Bench:
 
     def once(self, work: Work, server: Server, seconds: float) -> tuple[Figures, str]:
         """The figures, and what went wrong (empty for nothing). Raises `RefusedError`."""
-        folder = self.folder / server.name
-        folder.mkdir(exist_ok=True)
         port = free_port()
-        with running(server.command(work.site(self.origin), folder, port), port) as pid:
+        folder = self.folder / server.name
+        with running(server.configured(work.site(self.origin), folder, port), port) as pid:
             target = Target(self.generator, pid, port, server.file)
             figures = work.measure(target, seconds)
         errors = ", ".join(f"{count} {kind}" for kind, count in target.errors.items())

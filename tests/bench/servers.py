@@ -63,9 +63,22 @@ class Server:
     def version(self) -> str:
         raise NotImplementedError
 
-    def command(self, site: Site, folder: Path, port: int) -> list[str]:
-        """What starts it in the foreground; writes its configuration into `folder`."""
+    def configuration(self, site: Site, folder: Path, port: int) -> str:
+        """`folder` is where its logs and temporary files go."""
         raise NotImplementedError
+
+    def command(self, config: Path, site: Site) -> list[str]:
+        """What starts it in the foreground, with the configuration in the file `config`."""
+        raise NotImplementedError
+
+    def configured(self, site: Site, folder: Path, port: int) -> list[str]:
+        """What starts it in the foreground; its configuration is written into `folder`."""
+        temporary = folder / "temporary"
+        temporary.mkdir(parents=True, exist_ok=True)
+        temporary.chmod(0o777)  # for servers that run as nobody
+        config = folder / f"{self.name}.conf"
+        config.write_text(self.configuration(site, folder, port))
+        return self.command(config, site)
 
 
 def _program(name: str) -> str | None:
@@ -132,12 +145,13 @@ class Gateway(Server):
         )
         return "--workers" in said.stdout
 
-    def command(self, site: Site, folder: Path, port: int) -> list[str]:
+    def configuration(self, site: Site, folder: Path, port: int) -> str:
         lines = _apaches_lines(site, folder, port)
         if site.files:
             lines.append(f'XSendFilePath "{site.files}"')
-        config = folder / "gateway.conf"
-        config.write_text("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
+
+    def command(self, config: Path, site: Site) -> list[str]:
         workers = [] if site.workers == 1 else ["--workers", str(site.workers)]
         return programs.gateway(config, *workers)
 
@@ -154,8 +168,8 @@ class Apache(_Installed):
             return "the modules of Apache httpd are not installed"
         return super().missing()
 
-    def command(self, site: Site, folder: Path, port: int) -> list[str]:
-        modules = next(each for each in self._FOLDERS if each.is_dir())
+    def configuration(self, site: Site, folder: Path, port: int) -> str:
+        modules = next(filter(Path.is_dir, self._FOLDERS), self._FOLDERS[0])
         names = f"{self._MODULES} {self._BALANCER if site.balanced else ''}".split()
         lines = [
             f'ServerRoot "{folder}"',
@@ -169,8 +183,9 @@ class Apache(_Installed):
             *self._for_idle_connections(site.idle),
             *_apaches_lines(site, folder, port),
         ]
-        config = folder / "httpd.conf"
-        config.write_text("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
+
+    def command(self, config: Path, site: Site) -> list[str]:
         return [self.path(), "-f", str(config), "-DFOREGROUND"]
 
     @staticmethod
@@ -201,11 +216,11 @@ http {{
     keepalive_timeout {idle}s;
     keepalive_requests 1000000000;
     client_max_body_size 100m;
-    client_body_temp_path {folder}/nginx/body;
-    scgi_temp_path {folder}/nginx/scgi;
-    proxy_temp_path {folder}/nginx/proxy;
-    fastcgi_temp_path {folder}/nginx/fastcgi;
-    uwsgi_temp_path {folder}/nginx/uwsgi;
+    client_body_temp_path {folder}/temporary/body;
+    scgi_temp_path {folder}/temporary/scgi;
+    proxy_temp_path {folder}/temporary/proxy;
+    fastcgi_temp_path {folder}/temporary/fastcgi;
+    uwsgi_temp_path {folder}/temporary/uwsgi;
     scgi_param SCGI 1;
     {parameters}
     {streaming}
@@ -218,37 +233,35 @@ http {{
 }}
 """
 
-    def command(self, site: Site, folder: Path, port: int) -> list[str]:
-        (folder / "nginx").mkdir(exist_ok=True)
-        (folder / "nginx").chmod(0o777)
+    def configuration(self, site: Site, folder: Path, port: int) -> str:
         where = [f"unix:{each}" if "/" in each else f"127.0.0.1:{each}" for each in site.backends]
         target = "origin" if site.balanced else where[0]
         members = " ".join(f"server {each};" for each in where)
         locations = [f"location {mount} {{ scgi_pass {target}; }}" for mount in site.mounts]
         if site.files:
             locations.append(f"location /files/ {{ internal; alias {site.files}/; }}")
-        config = folder / "nginx.conf"
-        config.write_text(
-            self._SITE.format(
-                folder=folder,
-                port=port,
-                idle=_IDLE,
-                # By default 512, which are those of clients and of backends together.
-                connections=max(4096, 2 * site.idle),
-                files=max(8192, 4 * site.idle),
-                user=f"user nobody {_GROUP};" if _AS_ROOT else "",
-                log=f"{folder}/access.log combined" if site.access_log else "off",
-                # By default an answer is stored in a file as fast as it comes.
-                streaming="scgi_max_temp_file_size 0;" if site.streams else "",
-                parameters="\n    ".join(
-                    f"scgi_param {name} ${_nginx_variable(name)};"
-                    for name in self._PARAMETERS.split()
-                ),
-                upstream=f"upstream origin {{ {members} }}" if site.balanced else "",
-                locations="\n        ".join(locations),
-            )
+        names = self._PARAMETERS.split()
+        return self._SITE.format(
+            folder=folder,
+            port=port,
+            idle=_IDLE,
+            # By default 512, which are those of clients and of backends together.
+            connections=max(4096, 2 * site.idle),
+            files=max(8192, 4 * site.idle),
+            user=f"user nobody {_GROUP};" if _AS_ROOT else "",
+            log=f"{folder}/access.log combined" if site.access_log else "off",
+            # By default an answer is stored in a file as fast as it comes.
+            streaming="scgi_max_temp_file_size 0;" if site.streams else "",
+            parameters="\n    ".join(
+                f"scgi_param {name} ${_nginx_variable(name)};" for name in names
+            ),
+            upstream=f"upstream origin {{ {members} }}" if site.balanced else "",
+            locations="\n        ".join(locations),
         )
-        return [self.path(), "-p", str(folder), "-e", f"{folder}/nginx.log", "-c", str(config)]
+
+    def command(self, config: Path, site: Site) -> list[str]:
+        log = str(config.with_suffix(".log"))
+        return [self.path(), "-p", str(config.parent), "-e", log, "-c", str(config)]
 
 
 def _nginx_variable(name: str) -> str:
@@ -258,9 +271,7 @@ def _nginx_variable(name: str) -> str:
 class Lighttpd(_Installed):
     name = program = "lighttpd"
 
-    def command(self, site: Site, folder: Path, port: int) -> list[str]:
-        (folder / "lighttpd").mkdir(exist_ok=True)
-        (folder / "lighttpd").chmod(0o777)
+    def configuration(self, site: Site, folder: Path, port: int) -> str:
         hosts = ",\n".join(self._host(each, site) for each in site.backends)
         modules = '"mod_scgi", "mod_accesslog"' if site.access_log else '"mod_scgi"'
         lines = [
@@ -268,8 +279,8 @@ class Lighttpd(_Installed):
             f'server.document-root = "{folder}"',
             'server.bind = "127.0.0.1"',
             f"server.port = {port}",
-            f'server.errorlog = "{folder}/lighttpd/error.log"',
-            f'server.upload-dirs = ("{folder}/lighttpd")',
+            f'server.errorlog = "{folder}/temporary/error.log"',
+            f'server.upload-dirs = ("{folder}/temporary")',
             f"server.max-keep-alive-idle = {_IDLE}",
             # The most it takes; 0 would mean that none stays open.
             "server.max-keep-alive-requests = 65535",
@@ -279,13 +290,14 @@ class Lighttpd(_Installed):
             ")",
         ]
         if site.access_log:
-            lines.append(f'accesslog.filename = "{folder}/lighttpd/access.log"')
+            lines.append(f'accesslog.filename = "{folder}/temporary/access.log"')
         if site.streams:  # by default an answer is stored in a file until it is whole
             lines.append("server.stream-response-body = 2")
         if _AS_ROOT:
             lines.append('server.username = "nobody"')
-        config = folder / "lighttpd.conf"
-        config.write_text("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
+
+    def command(self, config: Path, site: Site) -> list[str]:
         return [self.path(), "-D", "-f", str(config)]
 
     @staticmethod
