@@ -36,6 +36,9 @@ class IGatewayRequest(IConsumer):
     is_http11: bool = Attribute("False for HTTP/1.0, which knows no chunked coding.")
     head_sent: bool = Attribute("True once `send_head` was called: too late for an error page.")
     gone: bool = Attribute("True once the client has left, or the answer was aborted.")
+    takes_files: bool = Attribute(
+        "After `send_head`: whether `send_from` may be used. It may not on TLS and HTTP/2."
+    )
 
     def header(name: bytes) -> bytes | None:
         """The request header of that lower-case name, repeated ones joined; None if absent."""
@@ -56,6 +59,14 @@ class IGatewayRequest(IConsumer):
 
     def write(data: bytes) -> None:
         """Send body bytes; never more than `length` in all."""
+
+    def send_from(fd: int, start: int, count: int) -> int | None:
+        """Send body bytes straight from an open file: up to `count`, from byte `start` of it.
+
+        How many; if it is less than `count`, the producer, which there must be, has been paused and
+        will be resumed. None if no byte can be sent like this, or no more: read them and `write`,
+        which tells why.
+        """
 
     def finish() -> None:
         """End a complete answer. Short of `length` bytes it is an `abort`."""

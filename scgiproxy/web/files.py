@@ -28,7 +28,8 @@ from scgiproxy.message.conditions import (
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.message.ranges import ByteRange, content_range, multipart_byteranges, parse_range
 from scgiproxy.web.errorpage import answer_page
-from scgiproxy.web.filecontent import FileContent, FileContentSender
+from scgiproxy.web.filecontent import FileContent
+from scgiproxy.web.filesender import send_content
 from scgiproxy.web.openfile import OpenedFile
 
 _AT_ONCE = 16 * 1024
@@ -115,7 +116,7 @@ def send_file(
         opened.close()
         raise
     if at_once is None:
-        FileContentSender(request, opened.close).send(body)
+        send_content(request, body, opened.close)
         return
     opened.close()
     if at_once:

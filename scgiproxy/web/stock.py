@@ -199,6 +199,10 @@ class StockRequest(GatewayRequest):
         self.body_sent += len(data)
         self.stock.write(data)
 
+    @property
+    def takes_files(self) -> bool:
+        return False
+
     def flush(self) -> None:
         if not self.gone and not self.finished and not self.stock.startedWriting:
             self.stock.write(b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -17,6 +18,9 @@ class RecordedRequest:
     `buffer_size` is how many bytes the client takes before the producer is paused (None: never);
     `drain` has it read on. `client_leaves` is the client closing its connection. It is strict: a
     call out of order, or a byte over the announced length, is an AssertionError.
+
+    With `sendfile` it takes files: that is asked with where and how many bytes to send from, and says
+    how many it will be, or None.
     """
 
     def __init__(
@@ -26,6 +30,7 @@ class RecordedRequest:
         *,
         is_http11: bool = True,
         buffer_size: int | None = None,
+        sendfile: Callable[[int, int], int | None] | None = None,
     ) -> None:
         self.method = method
         self.is_http11 = is_http11
@@ -33,6 +38,8 @@ class RecordedRequest:
         self.gone = False
         self.request_headers = dict(headers or {})
         self.buffer_size = buffer_size
+        self.sendfile = sendfile
+        self.takes_files = sendfile is not None
         self.status: int | None = None
         self.reason: bytes | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -127,6 +134,24 @@ class RecordedRequest:
             self.paused = True
             if self.streaming and self.producer is not None:
                 self.producer.pauseProducing()
+
+    def send_from(self, fd: int, start: int, count: int) -> int | None:
+        if self.gone:
+            return None
+        assert self.head_sent, "send_from before send_head"
+        assert self.producer is not None, "send_from without a producer"
+        assert not self.paused, "send_from while paused"
+        assert self.sendfile is not None
+        sent = self.sendfile(start, count)
+        if sent is None:
+            return None
+        self.written.append(os.pread(fd, sent, start))
+        assert self.length is None or len(self.body) <= self.length, "more than was announced"
+        if sent < count:
+            self.paused = True
+            if self.producer is not None:
+                self.producer.pauseProducing()
+        return sent
 
     def finish(self) -> None:
         if self.gone:

@@ -3,118 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, TcpClientConnection, serve_promptly
+from tests.web.prompt import Served, Turn
 from tests.wire.dialling import read_until
 
 BIG = 4_000_000
-
-
-class Turn:
-    """Stands for the descriptors: the reactor, with a turn that the test begins and ends."""
-
-    def __init__(self) -> None:
-        self.in_turn = False
-        self.waiting: list[Callable[[], None]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
-
-    def put_off(self, work: Callable[[], None]) -> None:
-        assert self.in_turn
-        self.waiting.append(work)
-
-    def end(self) -> None:
-        self.in_turn = False
-        waiting, self.waiting = self.waiting, []
-        for work in waiting:
-            work()
-
-
-@implementer(IHalfCloseableProtocol)
-class Server(Protocol):
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.lost: Deferred[None] = Deferred()
-        self.events: list[str] = []
-
-    def readConnectionLost(self) -> None:
-        self.events.append("read lost")
-
-    def writeConnectionLost(self) -> None:
-        self.events.append("write lost")
-
-    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
-        self.lost.callback(None)
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
-
-
-class Served:
-    """A `Server` behind a port, and the client's socket."""
-
-    def __init__(self, listen: Callable[[Factory], Any], client: socket.socket) -> None:
-        self.turn = Turn()
-        self.server = Server()
-        factory = Factory.forProtocol(lambda: self.server)  # type: ignore[arg-type]
-        self.port = listen(factory)
-        serve_promptly(self.port, self.turn)  # type: ignore[arg-type]
-        host = self.port.getHost()
-        client.connect(getattr(host, "name", None) or (host.host, host.port))
-        client.setblocking(False)
-        self.client = client
-        self.port.doRead()
-        self.transport: Any = self.server.transport
-
-    def received(self) -> bytes:
-        """What the client can read now."""
-        try:
-            return self.client.recv(1 << 20)
-        except BlockingIOError:
-            return b""
-
-
-@pytest.fixture(params=["tcp", "unix"])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    listening: Any = reactor
-    if request.param == "tcp":
-        made = Served(
-            lambda factory: listening.listenTCP(0, factory, interface="127.0.0.1"),
-            socket.socket(),
-        )
-    else:
-        path = str(tmp_path / "socket")
-        made = Served(
-            lambda factory: listening.listenUNIX(path, factory), socket.socket(socket.AF_UNIX)
-        )
-    yield made
-    made.client.close()
-    made.port.stopListening()
-    if not made.server.lost.called:
-        made.transport.abortConnection()
-    pytest_twisted.blockon(deferLater(reactor, 0.01))
-    assert made.server.lost.called
 
 
 def test_out_of_a_turn_it_goes_at_once(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Reading the pieces of an answer, and the producer that sends them."""
+"""The pieces of an answer, and reading them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from scgiproxy.errors import GatewayError
 from scgiproxy.message.ranges import ByteRange
-from scgiproxy.web.filecontent import FileContent, FileContentSender
-from tests.web.fakes import RecordedRequest
+from scgiproxy.web.filecontent import FileContent
 
 DATA = bytes(range(256)) * 2000  # 512 000 bytes
 
@@ -25,23 +24,6 @@ def fd(tmp_path: Path) -> Iterator[int]:
     number = os.open(path, os.O_RDWR)
     yield number
     os.close(number)
-
-
-class Sending:
-    """A sender at work on an answer of `length` bytes."""
-
-    def __init__(self, content: FileContent, buffer_size: int | None = 65536) -> None:
-        self.closed = 0
-        self.request = RecordedRequest(buffer_size=buffer_size)
-        self.request.send_head(200, None, [], content.length)
-        self.sender = FileContentSender(self.request, self.close)
-        self.content = content
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def send(self) -> None:
-        self.sender.send(self.content)
 
 
 def test_pieces_are_read_in_order(fd: int) -> None:
@@ -88,90 +70,20 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) ->
         os.close(directory)
 
 
-def test_everything_is_sent_then_finished_and_closed(fd: int) -> None:
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.send()
-    sending.request.drain_all()
-    assert sending.request.finished
-    assert sending.request.body == DATA
-    assert sending.request.producer is None
-    assert sending.closed == 1
+def test_pieces_are_taken_in_order_and_what_is_empty_is_left_out() -> None:
+    content = FileContent(-1, "data", [b"", b"head", ByteRange(5, 5), ByteRange(10, 20), b""])
+    assert content.take() == b"head"
+    assert content.take() == ByteRange(10, 20)
+    content.put_back(ByteRange(13, 20))
+    assert content.take() == ByteRange(13, 20)
+    content.put_back(ByteRange(20, 20))
+    assert content.take() is None
+    assert content.take() is None
 
 
-def test_it_reads_no_more_than_the_client_takes(fd: int) -> None:
-    """One chunk fills the buffer; nothing more is read until it is empty."""
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.send()
-    assert len(sending.request.body) == FileContentSender.CHUNK_SIZE
-    sending.request.drain()
-    assert len(sending.request.body) == 2 * FileContentSender.CHUNK_SIZE
-    sending.request.client_leaves()
-
-
-def test_a_client_that_is_not_reading_at_the_start_gets_nothing_yet(fd: int) -> None:
-    """A consumer that is full pauses the producer when it is registered."""
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.request.paused = True
-    sending.send()
-    assert sending.request.body == b""
-    sending.request.drain_all()
-    assert sending.request.body == DATA
-
-
-def test_the_file_is_closed_at_once_when_the_client_leaves(fd: int) -> None:
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.send()
-    sent = len(sending.request.body)
-    assert sending.closed == 0
-    sending.request.client_leaves()
-    assert sending.closed == 1
-    sending.sender.resumeProducing()
-    sending.sender.stopProducing()
-    assert len(sending.request.body) == sent
-    assert sending.closed == 1
-
-
-def test_a_client_that_leaves_within_a_write(fd: int) -> None:
-    class Leaving(RecordedRequest):
-        def write(self, data: bytes) -> None:
-            super().write(data)
-            self.client_leaves()
-
-    closed: list[bool] = []
-    request = Leaving()
-    request.send_head(200, None, [], len(DATA))
-    sender = FileContentSender(request, lambda: closed.append(True))
-    sender.send(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    assert len(request.written) == 1
-    assert closed == [True]
-
-
-def test_a_client_that_has_left_already(fd: int) -> None:
-    """Nothing is read for nobody."""
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.request.client_leaves()
-    sending.send()
-    assert sending.request.written == []
-    assert sending.closed == 1
-
-
-def test_a_file_truncated_while_it_is_sent_is_an_abort(fd: int) -> None:
-    """What is short must not look whole."""
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.send()
-    os.ftruncate(fd, 200_000)
-    sending.request.drain_all()
-    assert not sending.request.finished
-    assert isinstance(sending.request.aborted, GatewayError)
-    assert "truncated" in str(sending.request.aborted)
-    assert sending.request.body == DATA[:200_000]
-    assert sending.closed == 1
-
-
-def test_a_file_that_grows_is_sent_as_announced(fd: int) -> None:
-    sending = Sending(FileContent(fd, "data", [ByteRange(0, len(DATA))]))
-    sending.send()
-    os.pwrite(fd, b"more", len(DATA))
-    sending.request.drain_all()
-    assert sending.request.finished
-    assert sending.request.body == DATA
+def test_what_was_put_back_is_read_next(fd: int) -> None:
+    content = FileContent(fd, "data", [ByteRange(0, 10), b"tail"])
+    content.take()
+    content.put_back(ByteRange(4, 10))
+    assert content.read(3) == DATA[4:7]
+    assert content.read_all() == DATA[7:10] + b"tail"
