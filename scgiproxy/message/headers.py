@@ -94,16 +94,17 @@ def combine(name: bytes, values: Iterable[bytes]) -> bytes:
     return (b"; " if name.lower() == b"cookie" else b", ").join(values)
 
 
+_MOST_NAMES = 1024
+_LONGEST_NAME = 64
+
+
 class _CgiNames(dict[bytes, bytes | None]):
     """The CGI names of the spellings seen so far; bounded, since clients choose the spellings."""
 
-    MAX_NAMES = 1024
-    MAX_LENGTH = 64
-
     def __missing__(self, name: bytes) -> bytes | None:
         variable = _cgi_name(name)
-        if len(name) <= self.MAX_LENGTH:
-            if len(self) >= self.MAX_NAMES:
+        if len(name) <= _LONGEST_NAME:
+            if len(self) >= _MOST_NAMES:
                 self.clear()
             self[name] = variable
         return variable

@@ -9,11 +9,11 @@ from __future__ import annotations
 from enum import Enum
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.errors import (
     BackendBusy,
@@ -61,7 +61,6 @@ _NOT_BLOCKED: Final = Blocked.NONE
 _NO_VERDICT: Final = ClientGone("how it would have ended is not known")
 
 
-@implementer(IDeadline)
 class Dispatch:
     """What `Pool.dispatch` returns; also the factory of the attempts to connect.
 
@@ -109,7 +108,7 @@ class Dispatch:
     number: int
     queued_at: float
 
-    _log = Logger()
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(self, pool: Pool, call: ICall, session: Session | None = None) -> None:
         self._pool = pool
@@ -438,3 +437,6 @@ class Dispatch:
         if counts and pool.times is not None:
             now = pool.clock.seconds()
             pool.times.failed(backend, now - self._begun_at, now)
+
+
+classImplements(Dispatch, IDeadline)

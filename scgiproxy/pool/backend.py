@@ -55,6 +55,9 @@ class Backend:
     `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict), `route`,
     `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
 
+    `settings` may be changed while it runs; `written` is then what the configuration says, for a
+    change leaves out what it does not mention. None until somebody keeps it (`pool.overrides`).
+
     `last_fault` is what went wrong last, `last_fault_at` when; None and 0 if nothing has.
     `last_probe` is how the last probe went, None if there was none. `on_unreachable` is called with
     the member when it is in error since there was no connection to it.
@@ -79,6 +82,7 @@ class Backend:
         self.address = address
         self.path = path
         self.settings = settings
+        self.written: BackendSettings | None = None
         self.balancer = balancer
         self.member = balancer is not None
         self.disabled = settings.disabled

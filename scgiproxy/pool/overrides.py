@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from weakref import WeakKeyDictionary
 
 from scgiproxy.pool.backend import Backend
 from scgiproxy.rules.backend import BackendSettings, Flag
@@ -35,21 +34,20 @@ class Overrides:
         self._recorded = recorded
         self._changed: dict[str, str] = {}
         self._members: dict[str, SavedMember] = {}
-        # As written, for a change of a health check leaves out what it does not mention.
-        self._written: WeakKeyDictionary[Backend, BackendSettings] = WeakKeyDictionary()
 
     def adopt(self, members: Collection[Backend]) -> None:
         """These are new, and still as the configuration says."""
         for member in members:
-            self._written[member] = member.settings
+            member.written = member.settings
 
     def has(self, member: Backend) -> bool:
         """Whether it was adopted."""
-        return member in self._written
+        return member.written is not None
 
     def written(self, member: Backend) -> BackendSettings:
         """What the configuration says of a member that was adopted."""
-        return self._written[member]
+        assert member.written is not None  # it was adopted
+        return member.written
 
     def of(self, label: str) -> Mapping[str, str]:
         """What was changed of that member."""
@@ -109,7 +107,7 @@ class Overrides:
         return _agree(saved.configured, self._as_written(member))
 
     def _as_written(self, member: Backend) -> dict[str, str]:
-        fields = described_member(self._written[member])
+        fields = described_member(self.written(member))
         if self._recorded(member):
             for name in _RECORDED:
                 del fields[name]

@@ -317,6 +317,10 @@ def _redirects(headers: list[tuple[bytes, bytes]]) -> bool:
 _Field = tuple[bytes, tuple[bytes, bytes], int | None]
 
 
+_MOST_LINES = 1024
+_LONGEST_LINE = 100
+
+
 class _Fields(dict[bytes, _Field]):
     """The header lines seen so far, without LF: a backend says mostly the same in each answer.
 
@@ -324,13 +328,10 @@ class _Fields(dict[bytes, _Field]):
     BadResponse if it is no header, or has not the value that it needs.
     """
 
-    MAX_LINES = 1024
-    MAX_LENGTH = 100
-
     def __missing__(self, line: bytes) -> _Field:
         field = _read_field(line)
-        if len(line) <= self.MAX_LENGTH and field[0] != b"set-cookie":
-            if len(self) >= self.MAX_LINES:
+        if len(line) <= _LONGEST_LINE and field[0] != b"set-cookie":
+            if len(self) >= _MOST_LINES:
                 self.clear()
             self[line] = field
         return field

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.errors import (
     BackendError,
@@ -91,7 +91,6 @@ _RELAYING: Final = Download.RELAYING
 _ENDED: Final = Download.ENDED
 
 
-@implementer(ICall, IResponseReceiver, IPushProducer)
 class Exchange:
     """See the module. `start` once; everything else is called by pool, client and request."""
 
@@ -405,3 +404,6 @@ class Exchange:
         if self._not_repeated and not client.received:
             told += f" not repeated: {self._not_repeated}"
         return told
+
+
+classImplements(Exchange, ICall, IResponseReceiver, IPushProducer)

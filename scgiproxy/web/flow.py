@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
@@ -31,7 +31,6 @@ class Pause(Enum):
 _NO_PAUSE: frozenset[Pause] = frozenset()
 
 
-@implementer(IPushProducer, IDeadline)
 class FlowControl(Protocol):
     """The backpressure of both directions of one connection, and its deadline.
 
@@ -42,7 +41,7 @@ class FlowControl(Protocol):
     transport: Any
     limits: ConnectionLimits
     deadline = math.inf
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
 
     def __init__(self) -> None:
         self._receiving: GatewayRequest | None = None
@@ -124,3 +123,6 @@ class FlowControl(Protocol):
         """The same, also when the wheel has let go of this connection."""
         self.deadline = self.factory.seconds() + seconds
         self.factory.wheel.watch(self)
+
+
+classImplements(FlowControl, IPushProducer, IDeadline)

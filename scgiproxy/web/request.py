@@ -8,11 +8,11 @@ that is short of its length is never made to look whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from twisted.internet.interfaces import IProducer, IPullProducer, IPushProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.errors import (
     ClientError,
@@ -41,12 +41,14 @@ from scgiproxy.web.statistics import MountStatistics
 if TYPE_CHECKING:
     from scgiproxy.rules.mapping import Mapped
 
+_NO_BODY: Final = ResponseFraming.NO_BODY
+_NOTHING: Final[HeaderList] = []
+
 _STATUS_LINES = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in REASONS.items()
 }
 
 
-@implementer(IGatewayRequest)
 class GatewayRequest(ReceivedRequest):
     """See the module.
 
@@ -58,11 +60,11 @@ class GatewayRequest(ReceivedRequest):
       `status_is_said`: unless its backend has said one, as in Apache.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
     refusal: ClientError | None = None
     mapped: Mapped | None = None
     redirects = 0
-    carried: HeaderList = []
+    carried: HeaderList = _NOTHING
     default_type: bytes | None = None
     error_status = 0
     status_is_said = False
@@ -70,7 +72,7 @@ class GatewayRequest(ReceivedRequest):
     status_sent = 0
     body_sent = 0
     statistics: MountStatistics | None = None
-    _framing = ResponseFraming.NO_BODY
+    _framing: ResponseFraming = _NO_BODY
     _length: int | None = None
     _held_head: bytes = b""
 
@@ -163,7 +165,7 @@ class GatewayRequest(ReceivedRequest):
         if not data:
             return
         framing = self._framing
-        if framing is ResponseFraming.NO_BODY:
+        if framing is _NO_BODY:
             return
         if framing is ResponseFraming.LENGTH:
             left = (self._length or 0) - self.body_sent
@@ -300,3 +302,6 @@ class GatewayRequest(ReceivedRequest):
         if isinstance(channel.producer, PullToPush):
             channel.producer.end()
         channel.producer = None
+
+
+classImplements(GatewayRequest, IGatewayRequest)

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IAddress, IConnector, IPushProducer, IRe
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.errors import (
     BackendError,
@@ -79,7 +79,6 @@ class ScgiRequest:
     half_close: bool = False
 
 
-@implementer(IPushProducer, IDeadline, IWriteFailed)
 class ScgiClientProtocol(Protocol):
     """Sends `request` when connected, and tells `receiver` of the answer.
 
@@ -327,6 +326,9 @@ class ScgiClientProtocol(Protocol):
             # A backend that has answered may never read what is still to be flushed to it.
             self.deadline = self._seconds() + CLOSE_GRACE
             self._wheel.watch(self)
+
+
+classImplements(ScgiClientProtocol, IPushProducer, IDeadline, IWriteFailed)
 
 
 class ScgiClientFactory(ClientFactory):

@@ -8,6 +8,7 @@ has one call, for the first tick that somebody waits for.
 from __future__ import annotations
 
 from math import floor, inf
+from typing import ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -37,7 +38,7 @@ class DeadlineWheel:
         "_turned",
     )
 
-    _log = Logger()
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(self, clock: IReactorTime, resolution: float = 0.125) -> None:
         if not 0 < resolution < inf:
@@ -105,7 +106,7 @@ class DeadlineWheel:
             self._timer = self._clock.callLater(delay, self._turn)
         else:
             self._timer.reset(delay)
-        self._due = tick
+        self._due = float(tick)
 
     def _turn(self) -> None:
         """Empty the buckets that are due."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.log.events import Logger
 
@@ -77,14 +77,13 @@ class ReactorDescriptors:
         work()
 
 
-@implementer(IReactorFDSet, IReadDescriptor)
 class EpollDescriptors:
     """See the module. In the reactor while it watches anything.
 
     When the reactor stops, all that is in it loses its connection, as if it were in the reactor.
     """
 
-    _log = Logger()
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -236,6 +235,9 @@ class EpollDescriptors:
                 descriptor.connectionLost(reason)
             except Exception:
                 self._log.failure("while closing a connection")
+
+
+classImplements(EpollDescriptors, IReactorFDSet, IReadDescriptor)
 
 
 _DONE = Failure(CONNECTION_DONE)

@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from scgiproxy.errors import ConnectFailed
 from scgiproxy.interfaces import IDeadline
@@ -122,7 +122,6 @@ def _socket_address(address: SocketAddress) -> tuple[int, _Target]:
     return _INET6, (address.host, address.port, address.flowInfo, int(address.scopeID))
 
 
-@implementer(IReadWriteDescriptor, IDeadline)
 class _Attempt:
     """A connection that is not up yet; a descriptor while the kernel works on it."""
 
@@ -319,7 +318,8 @@ class _Attempt:
     def doWrite(self) -> None:
         self._settle(self._error_number())
 
-    doRead = doWrite
+    def doRead(self) -> None:
+        self.doWrite()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002  the socket knows better
         if not self._ended:
@@ -328,6 +328,9 @@ class _Attempt:
     def _error_number(self) -> int:
         assert self._socket is not None  # it is a descriptor
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+classImplements(_Attempt, IReadWriteDescriptor, IDeadline)
 
 
 class _Backlog:

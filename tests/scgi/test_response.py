@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse
 from scgiproxy.scgi.response import (
     _FIELDS,
+    _LONGEST_LINE,
+    _MOST_LINES,
     END,
     Event,
     ResponseHead,
     ResponseParser,
     ResponseState,
-    _Fields,
 )
 
 Outcome = tuple[list[Event], tuple[type[BackendError], str] | None]
@@ -365,10 +366,10 @@ class TestLimits:
 
 def test_remembered_lines_are_bounded_and_no_cookies() -> None:
     """What backends say is remembered by the line: not without end, and no client's secrets."""
-    for number in range(_Fields.MAX_LINES + 10):
+    for number in range(_MOST_LINES + 10):
         wire = b"X-Number: %d\nSet-Cookie: id=%d\nX-Long: %b%d\n\n"
-        run([wire % (number, number, b"x" * _Fields.MAX_LENGTH, number)])
-    assert 0 < len(_FIELDS) <= _Fields.MAX_LINES
+        run([wire % (number, number, b"x" * _LONGEST_LINE, number)])
+    assert 0 < len(_FIELDS) <= _MOST_LINES
     assert not [line for line in _FIELDS if b"Cookie" in line or b"Long" in line]
 
 
