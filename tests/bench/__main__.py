@@ -104,12 +104,12 @@ def main() -> int:
         results = Results.read(chosen.show)
     else:
         results, failures = _measured(chosen)
-    print()
-    print(report.markdown(results) if chosen.markdown else report.text(results))
     if chosen.write:
         report.write_into(chosen.write, results)
     if chosen.store:
         Baseline.of(results).write(STORED)
+    print()
+    print(report.markdown(results) if chosen.markdown else report.text(results))
     good = chosen.compare is None or _compared(results, chosen.compare)
     for failure in failures:
         print(f"{GATEWAY} failed: {failure}")

@@ -53,8 +53,14 @@ def _beside(
     return Line(text, figure, (work, GATEWAY), (work, peer), least, aim, more)
 
 
-def _price(text: str, work: str, base: str, least: float, aim: float) -> Line:
+def _price(
+    text: str, work: str, base: str, least: float | None = None, aim: float | None = None
+) -> Line:
     return Line(text, "cpu", (work, GATEWAY), (base, GATEWAY), least, aim)
+
+
+def _faster(text: str, work: str, base: str, least: float | None) -> Line:
+    return Line(text, "rate", (work, GATEWAY), (base, GATEWAY), least, None, more=True)
 
 
 LINES: tuple[Line, ...] = (
@@ -68,5 +74,9 @@ LINES: tuple[Line, ...] = (
     Line("(f) idle connection", "each", ("f", GATEWAY), None, 12, 6, unit="KiB"),
     _price("(g) 1 000 mounts against 10, CPU", "g-mounts-1000", "g-mounts-10", 1.05, 1.0),
     _price("(g) 40 headers against 5, CPU", "g-headers-40", "g-headers-5", 1.5, 1.3),
+    _price("(g) access log on against off, CPU", "g-log-on", "g-log-off"),
+    _price("(g) balancer of 16 against 1, CPU", "g-balancer-16", "g-balancer-1"),
     Line("(h) p99 beside slow readers, against alone", "beside", ("h", GATEWAY), None, 2, 1.2),
+    _faster("(i) requests/s, 2 workers against 1", "i-2", "i-1", 1.0),
+    _faster("(i) requests/s, 4 workers against 1", "i-4", "i-1", None),
 )

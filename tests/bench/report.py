@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.figures import Results
@@ -73,17 +74,32 @@ def _limit(line: Line, limit: float | None, value: float) -> tuple[str, str]:
     return (f"{limit:g} {line.unit}", f"not met, {abs(value / limit - 1):.0%} off")
 
 
-def work_rows(results: Results) -> Iterator[Row]:
-    """Medians of each work and server, and its CPU time in proportion to the gateway's."""
-    titles = [title for title, _, _ in _COLUMNS.values()]
-    yield ("work", "server", *titles, "gateway's CPU", "")
-    for work in WORKS:
-        yield from _rows_of(results, work)
+def work_tables(results: Results) -> Iterator[tuple[str, list[Row]]]:
+    """Medians: for each work a title, and a row for each server. The works of a letter that are the
+    gateway's alone are in one table."""
+    for alone, group in itertools.groupby(
+        WORKS, lambda work: len(work.servers) == 1 and work.letter
+    ):
+        if alone:
+            yield f"({alone}) {GATEWAY}", [_titles("work"), *_rows_alone(results, group)]
+            continue
+        for work in group:
+            per = "" if work.per == "request" else f", CPU time for each {work.per}"
+            title = f"({work.letter}) {work.title}{per}"
+            yield title, [_titles("server"), *_rows_of(results, work)]
+
+
+def _titles(first: str) -> Row:
+    return (first, *(title for title, _, _ in _COLUMNS.values()), "gateway's CPU", "remarks")
+
+
+def _rows_alone(results: Results, works: Iterable[Work]) -> Iterator[Row]:
+    for work in works:
+        for row in _rows_of(results, work):
+            yield (work.title, *row[1:])
 
 
 def _rows_of(results: Results, work: Work) -> Iterator[Row]:
-    per = "" if work.per == "request" else f", CPU for each {work.per}"
-    title = f"({work.letter}) {work.title}{per}"
     remarks = results.remarks.get(work.name, {})
     measured = dict(results.servers(work.name))
     for server in work.servers:
@@ -96,12 +112,9 @@ def _rows_of(results: Results, work: Work) -> Iterator[Row]:
             others = [
                 form.format(figures[name]) for name, form in _OTHERS.items() if name in figures
             ]
-            yield (title, server, *cells, beside, "; ".join(filter(None, [*others, remark])))
+            yield (server, *cells, beside, "; ".join(filter(None, [*others, remark])))
         elif remark:
-            yield (title, server, *("" for _ in _COLUMNS), "", remark)
-        else:
-            continue
-        title = ""
+            yield (server, *("" for _ in _COLUMNS), "", remark)
 
 
 def _cell(figures: Figures, name: str, per: str) -> str:
@@ -133,11 +146,9 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 def text(results: Results) -> str:
     """Everything, to be read in a terminal."""
-    parts = []
-    for rows in (list(work_rows(results)), list(line_rows(results))):
-        if len(rows) > 1:
-            parts.append(as_text(rows))
-    return "\n".join(parts)
+    parts = [f"{title}\n{as_text(rows)}" for title, rows in work_tables(results) if len(rows) > 1]
+    lines = list(line_rows(results))
+    return "\n".join([*parts, as_text(lines)] if len(lines) > 1 else parts)
 
 
 def markdown(results: Results) -> str:
@@ -148,9 +159,14 @@ def markdown(results: Results) -> str:
     )
     rounds = {len(each) for work in results.rounds.values() for each in work.values()}
     parts = [f"Measured on: {machine}.\nMedians of {'/'.join(map(str, sorted(rounds)))} rounds.\n"]
-    for rows in (list(line_rows(results)), list(work_rows(results))):
-        if len(rows) > 1:
-            parts.append(as_markdown(rows))
+    lines = list(line_rows(results))
+    if len(lines) > 1:
+        parts.append(as_markdown(lines))
+    parts += [
+        f"**{title}**\n\n{as_markdown(rows)}"
+        for title, rows in work_tables(results)
+        if len(rows) > 1
+    ]
     return "\n".join(parts)
 
 
