@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 from math import inf, sqrt
+from operator import add
 from typing import Any
 
 _STEPS = 4
@@ -19,6 +20,7 @@ One more bucket has what took longer."""
 BUCKETS = (*BOUNDS[::_STEPS], inf)
 """The bounds of `Histogram.cumulative`: fewer, since each is a series to whoever stores them."""
 
+_PLACES = range(len(BOUNDS) + 1)
 _WORTH_SORTING = 64
 
 
@@ -28,7 +30,12 @@ class Histogram:
     __slots__ = ("counts", "sum")
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+        self.counts = [0] * len(_PLACES)
+        self.sum = 0.0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.counts = [0] * len(_PLACES)
         self.sum = 0.0
 
     def record(self, seconds: float) -> None:
@@ -58,25 +65,19 @@ class Histogram:
 
     def add(self, other: Histogram) -> None:
         """Count all that `other` has counted."""
-        if not any(other.counts):
-            return
-        self.counts = [
-            mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
-        ]
-        self.sum += other.sum
+        if any(other.counts):
+            self.counts = list(map(add, self.counts, other.counts))
+            self.sum += other.sum
 
     def as_list(self) -> list[Any]:
         """The sum, the number of the first bucket that is not empty, and the counts from it to the
         last one that is not. Empty if nothing was counted."""
         counts = self.counts
-        if not any(counts):
+        first = next(compress(_PLACES, counts), None)
+        if first is None:
             return []
-        first, end = 0, len(counts)
-        while not counts[first]:
-            first += 1
-        while not counts[end - 1]:
-            end -= 1
-        return [self.sum, first, *counts[first:end]]
+        last = next(compress(reversed(_PLACES), reversed(counts)))
+        return [self.sum, first, *counts[first : last + 1]]
 
     def add_list(self, told: Sequence[Any]) -> None:
         """Count all that the `as_list` of another one tells."""

@@ -150,13 +150,12 @@ class Timeline:
         if self._requests or self._errors:
             seconds.append([last, self._requests, self._errors, self._time])
         newest = last // _SLOT
-        spans = [
-            [newest - age if age < _SLOTS else _LONG_AGO, *told]
-            for age, histogram in enumerate((*self._slots, self._past))
-            if (told := histogram.as_list())
-        ]
-        self._slots = [Histogram() if any(one.counts) else one for one in self._slots]
-        self._past = Histogram()
+        spans = []
+        for age, histogram in enumerate((*self._slots, self._past)):
+            told = histogram.as_list()
+            if told:
+                spans.append([newest - age if age < _SLOTS else _LONG_AGO, *told])
+                histogram.clear()
         self._requests = self._errors = 0
         self._time = 0.0
         self._begins = self._ends = inf
@@ -244,7 +243,8 @@ class Timeline:
 def packed(ring: array[Any], first: int) -> str:
     """Text of a ring from `first` on, empty if there is nothing but zeros: text is read and written
     much faster than numbers are."""
-    return b64encode(ring[first:] + ring[:first]).decode("ascii") if any(ring) else ""
+    octets = (ring[first:] + ring[:first]).tobytes()
+    return b64encode(octets).decode("ascii") if octets.strip(b"\0") else ""
 
 
 def unpacked(kind: str, text: str) -> array[Any]:

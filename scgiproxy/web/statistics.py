@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from scgiproxy.pool.statistics import Timeline
@@ -17,6 +18,7 @@ NO_MOUNT = "none"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other")
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", *("other",) * 4)
 _WIDTH = len(_CLASSES)
+_PLACES = range(len(_METHODS) * _WIDTH)
 _ROWS = {name.encode(): row * _WIDTH for row, name in enumerate(_METHODS[:-1])}
 _OTHER_ROW = len(_ROWS) * _WIDTH
 
@@ -102,7 +104,8 @@ class MountStatistics(Timeline):
 
     def answers_as_list(self) -> list[list[int]]:
         """The same for `named_answers`: places, and how many."""
-        return [[place, count] for place, count in enumerate(self._answers) if count]
+        answers = self._answers
+        return [[place, answers[place]] for place in compress(_PLACES, answers)]
 
     def drain(self) -> list[Any]:
         timeline = super().drain()
