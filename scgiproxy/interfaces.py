@@ -136,8 +136,9 @@ class IBalancingMethod(IPlugin):
     ones of `pool.balance.BUILT_IN` are made anew for every balancer.)
 
     A member is a `pool.backend.Backend`. A method may read its `label`, `address`, `factor` (the
-    load factor in hundredths at the moment, at least 1), `in_flight`, `elected`, `bytes_sent`,
-    `bytes_received`; and it may keep something of its own in `load` (a number, 0 at first).
+    load factor in hundredths at the moment, at least 1), `in_flight`, `elsewhere` (what other worker
+    processes have in flight there), `elected`, `bytes_sent`, `bytes_received`; and it may keep
+    something of its own in `load` (a number, 0 at first).
 
     What else it may provide: `ISessionAccounting`, `IResponseTimes`, `IAbstention`.
     """

@@ -36,7 +36,22 @@ _DOWN: Final = Condition.DOWN
 _PROBATION: Final = Condition.PROBATION
 _RECOVERING: Final = Condition.RECOVERING
 
+_UNKNOWN: Final = BackendError("another process has found it failing")
+
 _log = Logger()
+
+
+class Sharing(Protocol):
+    """Whom a backend tells that several processes use: what the others are to know of it."""
+
+    def taken(self) -> None:
+        """There is one more request in flight."""
+
+    def given_back(self) -> None:
+        """There is one less. Those who wait here have not been asked yet."""
+
+    def judged(self) -> None:
+        """Its condition, its last fault or its check is another one now."""
 
 
 class Backend:
@@ -52,8 +67,8 @@ class Backend:
     it has answered, not when it is merely tried again. Failures in between are logged at debug.
 
     What may change while it runs, each by assignment: the flags `disabled`, `stopped`, `draining`,
-    `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict), `route`,
-    `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
+    `standby`, `spare`, `ignore_errors` and `check_failed` (a health check's verdict; see `checked`),
+    `route`, `redirect`, `lbset`, `limit` and `full_factor`; the selection is to be told of it.
 
     `settings` may be changed while it runs; `written` is then what the configuration says, for a
     change leaves out what it does not mention. None until somebody keeps it (`pool.overrides`).
@@ -66,6 +81,10 @@ class Backend:
     it was chosen), `errors` (faults), `bytes_sent`, `bytes_received`. For the balancing method:
     `factor`, the load factor in hundredths at the moment (slow start lowers it), and what it keeps
     itself, `load` (``lbstatus``), `latency` (seconds to the first byte) and `latency_at` (when).
+
+    Where several processes use it: `places` is how many of the connections of its `limit` this one
+    has (None: all, if there is a limit), `elsewhere` how many requests the others have in flight
+    there, `sharing` is told what they are to know, and with `is_copy` another one writes the log.
     """
 
     def __init__(
@@ -96,6 +115,10 @@ class Backend:
         self.redirect = settings.redirect
         self.lbset = settings.lbset
         self.limit = settings.max_connections
+        self.places: int | None = None
+        self.elsewhere = 0
+        self.sharing: Sharing | None = None
+        self.is_copy = False
         self.factor = self.full_factor = round(settings.load_factor * 100)
         self.load = 0
         self.latency = 0.0
@@ -185,16 +208,21 @@ class Backend:
         return self.condition is _RECOVERING
 
     def full(self) -> bool:
-        """Whether all of its `max` connections are taken."""
-        return self.limit is not None and self.in_flight >= self.limit
+        """Whether all of its `max` connections are taken, as far as they are for this process."""
+        if self.limit is None:
+            return False
+        return self.in_flight >= (self.limit if self.places is None else self.places)
 
     def take(self) -> bool:
         """Take one connection's place. True if the request finds out about a failed member."""
         self.in_flight += 1
         self.elected += 1
+        if self.sharing is not None:
+            self.sharing.taken()
         if self.condition is _UP:
             return False
         self._life.probed()
+        self.tell()
         return True
 
     def give_back(self, fault: Exception | None = None, probing: bool = False) -> None:
@@ -204,13 +232,21 @@ class Backend:
         ends with neither a fault nor `answered` leaves the probing to the next one.
         """
         self.in_flight -= 1
+        if self.sharing is not None:
+            self.sharing.given_back()
         if fault is not None and isinstance(fault, BackendError) and fault.counts:
             self.fail(fault)
             return
         if self._rate is not None and fault is None:
             self._rate.add(self._clock.seconds(), False)
-        if probing and self.condition is _PROBATION:
+        if probing:
+            self.unproved()
+
+    def unproved(self) -> None:
+        """The request that was to find out has not: the next one may."""
+        if self.condition is _PROBATION:
             self._life.unproved()
+            self.tell()
 
     def fail(self, fault: BackendError) -> None:
         """Put it in error while an exchange is still going on (``failonstatus``)."""
@@ -219,6 +255,7 @@ class Backend:
         self.last_fault_at = self._clock.seconds()
         if not self.ignore_errors:
             self._fault(fault)
+        self.tell()
 
     def _fault(self, fault: BackendError) -> None:
         now = self._clock.seconds()
@@ -231,21 +268,52 @@ class Backend:
         """A response head has come: that ends a probation or a recovery."""
         if self.condition is not _UP:
             self._life.answered(self._clock.seconds())
+            self.tell()
 
     def recover(self) -> None:
         """Use it again at once, whatever happened (``forcerecovery``)."""
-        if self.condition is not _UP:
+        if self.condition not in (_UP, _RECOVERING):
             self._life.recovered()
+            self.tell()
 
     def proved(self) -> None:
         """A health check has had a good answer: it is up."""
         if self.condition is not _UP:
             self._life.proved(self._clock.seconds())
+            self.tell()
+
+    def checked(self, passed: bool) -> None:
+        """What its health check has found at last: `check_failed`."""
+        self.check_failed = not passed
+        self.tell()
 
     def due(self) -> None:
         """It can be reached again: the next request may find out before the retry time."""
         if self.condition is _DOWN:
             self.down_until = min(self.down_until, self._clock.seconds())
+            self.tell()
+
+    def tell(self) -> None:
+        """Have other processes know how it is."""
+        if self.sharing is not None:
+            self.sharing.judged()
+
+    def follow(self, condition: Condition, fault: BackendError | None, now: float) -> None:
+        """Be in the condition that another process has found; nobody is told. `fault` is why, None
+        if nothing has failed that is not known. The times are the caller's affair."""
+        life, own = self._life, self.condition
+        if condition is _UP:
+            if own is not _UP:
+                life.proved(now)
+            return
+        if own is _PROBATION and condition is _DOWN and fault is None:
+            life.unproved()
+            return
+        fails = own is _UP or (own is _RECOVERING and condition is not own)
+        if fails or (condition is _DOWN and (own is not _DOWN or fault is not None)):
+            life.failed(fault or self.last_fault or _UNKNOWN, now)
+        if condition is not self.condition:
+            (life.probed if condition is _PROBATION else life.recovered)()
 
     def warm(self, now: float) -> bool:
         """Set `factor` for the time since it is up again; False once it is the whole (slow start)."""
@@ -282,6 +350,8 @@ _recovering = _builder.state("recovering")
 def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
     backend.down_since = now
     _leave_alone(backend, fault, now)
+    if backend.is_copy:
+        return
     _log.warn(
         "{log_key}: {label} of balancer://{balancer} is in error, and tried again after"
         " {retry:g} s: {fault}",
@@ -298,6 +368,8 @@ def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -
 @_recovering.upon(_Life.failed).to(_down)
 def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
     _leave_alone(backend, fault, now)
+    if backend.is_copy:
+        return
     _log.debug(
         "{log_key}: {label} of balancer://{balancer} is still in error: {fault}",
         log_key=fault.log_key,
@@ -333,6 +405,8 @@ def _use(_: _Life, backend: Backend, now: float) -> None:
     backend.condition = _UP
     backend.up_since = now
     backend.warm(now)
+    if backend.is_copy:
+        return
     _log.info(
         "backend.up: {label} of balancer://{balancer} is up again; it was in error for"
         " {seconds:.0f} s",

@@ -108,7 +108,8 @@ class Discovery:
 
     `apply` is called with all of them when they have changed, in a turn of the reactor and never
     from inside `start`, `stop` or itself; the first time is when something is known. Until then,
-    and for a name that never resolves, there are no members. What it raises is logged.
+    and for a name that never resolves, there are no members. What it raises is logged. `on_found`
+    is called after it.
 
     - `clock`: an IReactorTime.
     - `resolver`: such as `pool.stub_resolver.StubResolver`.
@@ -134,6 +135,7 @@ class Discovery:
     ) -> None:
         self.settings = settings
         self.found: tuple[Found, ...] = ()
+        self.on_found: Callable[[], object] = lambda: None
         self._clock = clock
         self._resolver = resolver
         self._apply = apply
@@ -203,11 +205,16 @@ class Discovery:
             wait = self._renewal.succeeded(outcome.ttl)
         self._next = self._clock.callLater(wait, self._ask)
         if outcome.found and outcome.found != self.found:
-            self.found = outcome.found
-            try:
-                self._apply(outcome.found)
-            except Exception:
-                self._log.failure("Cannot apply what {name} stands for", name=self.settings.name)
+            self.take(outcome.found)
+            self.on_found()
+
+    def take(self, found: tuple[Found, ...]) -> None:
+        """These are the members, as has been found here, or by whoever runs another one for it."""
+        self.found = found
+        try:
+            self._apply(found)
+        except Exception:
+            self._log.failure("Cannot apply what {name} stands for", name=self.settings.name)
 
     # -- lookups -------------------------------------------------------------------------------
 

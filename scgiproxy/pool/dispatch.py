@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scgiproxy.errors import BackendError, QueueTimeout, Unavailable
 from scgiproxy.interfaces import IBalancingMethod, ICall, IResponseTimes
@@ -34,7 +34,8 @@ class Pool:
     - `connect_timeout`: seconds, for backends that set neither their own nor a `timeout`.
 
     `routes` are the ways to its backends, `statistics` and `budget` what is counted of all of them,
-    and `times` is the method if that goes by response times, else None.
+    and `times` is the method if that goes by response times, else None. `on_full` is called when
+    one has to wait since the places of all that could be used are taken, None if nobody cares.
 
     Raises ValueError if `backends` and `settings` do not fit together.
     """
@@ -73,6 +74,7 @@ class Pool:
         # and no plain dict: taking from the front of that gets slow.
         self._queues: dict[tuple[object, ...], OrderedDict[Dispatch, None]] = {}
         self._number = 0
+        self.on_full: Callable[[], object] | None = None
         self._draining = False
         self._drain_again = False
         self.set_method(self._selection.method)
@@ -324,6 +326,8 @@ class Pool:
         patience = self.settings.wait
         if blocked is Blocked.FULL:
             patience = self._selection.patience(now, dispatch.tried, dispatch.session)
+            if self.on_full is not None:
+                self.on_full()
         dispatch.gives_up = dispatch.queued_at + patience
         next_retry = self._selection.next_retry(now, dispatch.tried)
         dispatch.deadline = min(dispatch.gives_up, next_retry)

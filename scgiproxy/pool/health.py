@@ -170,7 +170,7 @@ class _Checked(Subject):
             return
         self._passes = 0
         if backend.check_failed:
-            backend.check_failed = False
+            backend.checked(True)
             _log.info(
                 "backend.check: {label} of balancer://{balancer} has passed its health check, and"
                 " is used again",
@@ -191,7 +191,7 @@ class _Checked(Subject):
             self._fails += 1
             if self._fails >= self._check.fails:
                 self._fails = 0
-                backend.check_failed = True
+                backend.checked(False)
                 _log.warn(
                     "backend.check: {label} of balancer://{balancer} has failed its health check,"
                     " and is not used until it passes: {told}",

@@ -56,7 +56,8 @@ class ManagedBalancer:
     changes something is logged once, with `by`: who has made it.
 
     `on_members` is called when there are other members, or other checks of them; `on_change` after
-    every change. Both are for whom it concerns to set.
+    every change. Both are for whom it concerns to set. With `is_copy` another process makes the same
+    changes, and logs them.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ManagedBalancer:
         self.nonce = secrets.token_hex(16) if nonce is None else nonce
         self.on_members: Callable[[], object] = lambda: None
         self.on_change: Callable[[], object] = lambda: None
+        self.is_copy = False
         self._factories = {
             name: factory
             for name, factory in methods.items()
@@ -321,19 +323,20 @@ class ManagedBalancer:
         for name, number in saved.counters.items():
             setattr(member, name, number)
 
-    @staticmethod
-    def _tell(what: str, told: str, by: str) -> None:
-        _log.info(
-            "{what}: {told}{by}", what=what, told=told, by=f" (by {by})" if by else "", notice=True
-        )
+    def _tell(self, what: str, told: str, by: str) -> None:
+        if not self.is_copy:
+            by = f" (by {by})" if by else ""
+            _log.info("{what}: {told}{by}", what=what, told=told, by=by, notice=True)
 
-    @staticmethod
-    def _tell_restored(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-        if told := describe_differences(before, after):
+    def _tell_restored(
+        self, what: str, before: Mapping[str, str], after: Mapping[str, str]
+    ) -> None:
+        if not self.is_copy and (told := describe_differences(before, after)):
             _log.info("balancer.restore: {what}: {told}", what=what, told=told, notice=True)
 
-    @staticmethod
-    def _drop(what: str, why: object) -> None:
+    def _drop(self, what: str, why: object) -> None:
+        if self.is_copy:
+            return
         _log.info(
             "balancer.restore: what was changed is dropped: {what}: {why}",
             what=what,

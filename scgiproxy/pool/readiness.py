@@ -48,6 +48,8 @@ class Readiness:
     """Keeps connections ready for the backends of `pools` that say so, while it runs.
 
     - `dialer`: that of the pools.
+    - `processes`: how many keep connections ready for the same backends: each has its part of them,
+      rounded up. May be changed before `start`.
 
     `pools` may grow, and their members may change, if `update` is called then. What else may change
     of a backend (its flags, `limit`, its condition, the addresses of its name) is noticed within a
@@ -55,6 +57,7 @@ class Readiness:
     """
 
     def __init__(self, pools: Iterable[Pool], *, dialer: Dialer) -> None:
+        self.processes = 1
         self._pools = pools
         self._dialer = dialer
         self._running = False
@@ -88,7 +91,7 @@ class Readiness:
                 kept.end()
         for backend, route in routes.items():
             if backend not in self._kept:
-                self._kept[backend] = kept = ReadyConnections(route, self._dialer)
+                self._kept[backend] = kept = ReadyConnections(route, self._dialer, self.processes)
                 kept.begin()
 
 
@@ -100,10 +103,11 @@ class ReadyConnections:
     after the other waits for its request on the one that the next request comes on.
     """
 
-    def __init__(self, route: Route, dialer: Dialer) -> None:
+    def __init__(self, route: Route, dialer: Dialer, processes: int = 1) -> None:
         self.route = route
         self.deadline = inf
         self._backend = route.backend
+        self._processes = processes
         self._dialer = dialer
         self._reactor = dialer.reactor
         # Ordered, not a plain dict: taking from the front of that gets slow.
@@ -157,7 +161,7 @@ class ReadyConnections:
             else:
                 one.close()
         if found is None:
-            self._make_room()
+            self.make_room()
             self._pause = min(self._pause, FIRST_PAUSE)
             self._not_before = self._rests_since + self._pause
         else:
@@ -235,13 +239,14 @@ class ReadyConnections:
     def _missing(self) -> int:
         """How many are to be made; below zero if there are too many."""
         backend = self._backend
-        wanted = backend.settings.preconnect if self._is_wanted() else 0
+        wanted = -(-backend.settings.preconnect // self._processes) if self._is_wanted() else 0
         if backend.limit is not None:
-            wanted = min(wanted, backend.limit - backend.in_flight)
+            places = backend.limit if backend.places is None else backend.places
+            wanted = min(wanted, places - backend.in_flight)
         return wanted - len(self._ready) - len(self._attempts)
 
-    def _make_room(self) -> None:
-        """`max` counts what is under way, too."""
+    def make_room(self) -> None:
+        """Close what is too much: `max` counts what is ready, and what is under way, too."""
         while self._attempts and self._missing() < 0:
             self._attempts.popitem()[0].stop()
         while self._ready and self._missing() < 0:
@@ -309,7 +314,7 @@ class ReadyConnections:
                 del self._ready[one]
                 one.close()
                 self._outlived(age)
-        self._make_room()
+        self.make_room()
         self._fill_later()
 
     def _close_all(self) -> None:

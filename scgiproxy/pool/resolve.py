@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Address as IPv6Literal
 from ipaddress import ip_address
+from math import inf
 from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -77,6 +79,7 @@ class HostAddresses(Addresses):
         self._found: list[SocketAddress] = []
         self._preferred: SocketAddress | None = None
         self._waiters: dict[Waiter, None] = {}
+        self.on_resolved: Callable[[], object] = lambda: None
 
     def prefer(self, address: SocketAddress) -> None:
         self._preferred = address
@@ -86,6 +89,23 @@ class HostAddresses(Addresses):
         if not self._asking and self._reactor.seconds() >= self._stale_at:
             self._ask()
         return self._addresses
+
+    @property
+    def known(self) -> tuple[SocketAddress, ...]:
+        """As `current`, and nothing is asked."""
+        return self._addresses
+
+    def be_told(self) -> None:
+        """Ask nobody from now on: another process does, and `take` has what it finds out."""
+        self._stale_at = inf
+        # Those who wait do so until something is known.
+        self._asking = True
+
+    def take(self, addresses: tuple[SocketAddress, ...]) -> None:
+        """These are its addresses, or none if it has none."""
+        self._asking = False
+        self._use(addresses)
+        self._tell()
 
     def wait(self, waiter: Waiter) -> None:
         self._waiters[waiter] = None
@@ -136,26 +156,32 @@ class HostAddresses(Addresses):
         now = self._reactor.seconds()
         if self._found:
             self._stale_at = now + self._renewal.succeeded(self._ttl)
-            self._addresses = tuple(self._found)
-            if self._preferred is not None:
-                super().prefer(self._preferred)
+            self._use(tuple(self._found))
         elif not self._stopped:
             self._stale_at = now + self._renewal.failed(
                 "its last addresses stay in use" if self._addresses else "no request can go there"
             )
         self._tell()
+        self.on_resolved()
+
+    def _use(self, addresses: tuple[SocketAddress, ...]) -> None:
+        self._addresses = addresses
+        if self._preferred is not None:
+            super().prefer(self._preferred)
 
 
 class Resolver:
     """Keeps the addresses of every backend.
 
     `reactor` is an IReactorPluggableNameResolver and IReactorTime. After `ttl` seconds a name is
-    asked for again.
+    asked for again. `on_resolved` is called with the address of each that has been asked for.
     """
 
     def __init__(self, reactor: Any, ttl: float = 60.0) -> None:
         self._reactor = reactor
         self._ttl = ttl
+        self.on_resolved: Callable[[Address], object] = lambda _: None
+        self._is_told = False
         self._hosts: dict[Address, HostAddresses] = {}
 
     def lookup(self, address: Address) -> Addresses:
@@ -173,10 +199,24 @@ class Resolver:
         if known is None:
             known = HostAddresses(self._reactor, address.host, address.port, self._ttl)
             self._hosts[address] = known
+            known.on_resolved = lambda: self.on_resolved(address)
+            if self._is_told:
+                known.be_told()
         return known
 
+    def be_told(self) -> None:
+        """Ask nobody: see `HostAddresses.be_told`. To be called before any name is asked for."""
+        self._is_told = True
+        for host in self._hosts.values():
+            host.be_told()
+
+    @property
+    def hosts(self) -> Mapping[Address, HostAddresses]:
+        """What is known of the names, by the address in which each stands."""
+        return self._hosts
+
     def start(self) -> None:
-        """Ask for every name that is known so far."""
+        """Ask for every name that is known so far, but for those that have been just now."""
         for host in self._hosts.values():
             host.current()
 

@@ -113,6 +113,7 @@ class Subject(ABC):
         self._probe = None
         now = self.now()
         self.backend.last_probe = ProbeResult(now, passed, told, now - self._probe_began)
+        self.backend.tell()
         try:
             self.judge(passed, told)
         finally:

@@ -64,13 +64,13 @@ class ByBusyness:
         """The next member; it is accounted in `Backend.load`."""
         total = 0
         best: Backend = candidates[0]
-        fewest = best.in_flight
+        fewest = best.in_flight + best.elsewhere
         most = best.load + best.factor
         for candidate in candidates:
             factor = candidate.factor
             total += factor
             load = candidate.load = candidate.load + factor
-            busy = candidate.in_flight
+            busy = candidate.in_flight + candidate.elsewhere
             if busy < fewest or (busy == fewest and load > most):
                 best, fewest, most = candidate, busy, load
         best.load -= total

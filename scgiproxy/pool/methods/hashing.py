@@ -57,7 +57,8 @@ class Ring:
             if (
                 candidate is not None
                 and number < candidate.factor
-                and 4 * candidate.in_flight * factors < share * candidate.factor
+                and 4 * (candidate.in_flight + candidate.elsewhere) * factors
+                < share * candidate.factor
             ):
                 return candidate
         raise AssertionError("all of them are over their average")
@@ -105,7 +106,7 @@ class _Hashing(ABC):
             return min(candidates, key=_busyness)  # type: ignore[no-any-return]
         in_flight = factors = 0
         for candidate in candidates:
-            in_flight += candidate.in_flight
+            in_flight += candidate.in_flight + candidate.elsewhere
             factors += candidate.factor
         return self._ring.find(key, candidates, in_flight, factors)
 
@@ -114,7 +115,7 @@ class _Hashing(ABC):
 
 
 def _busyness(member: Any) -> float:
-    return (member.in_flight + 1) / member.factor  # type: ignore[no-any-return]
+    return (member.in_flight + member.elsewhere + 1) / member.factor  # type: ignore[no-any-return]
 
 
 @implementer(IBalancingMethod)

@@ -105,7 +105,8 @@ class LeastTime:
         return _blend(latency, self._typical, now - member.latency_at)
 
     def _cost(self, member: Any, now: float) -> float:
-        return self._expected(member, now) * (member.in_flight + 1) / member.factor  # type: ignore[no-any-return]
+        in_flight = member.in_flight + member.elsewhere
+        return self._expected(member, now) * (in_flight + 1) / member.factor  # type: ignore[no-any-return]
 
     def _draw(self, candidates: Sequence[Any], total: int, besides: Any) -> Any:
         """One of `candidates`, in the ratio of their factors (`total` in all), but not `besides`."""

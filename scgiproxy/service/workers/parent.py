@@ -16,6 +16,7 @@ from scgiproxy.service.root import DRAIN, GatewayService
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.held import HeldListeners
 from scgiproxy.service.workers.link import Link
+from scgiproxy.service.workers.members import ParentMembers
 from scgiproxy.service.workers.process import Phase, WorkerProcess
 from scgiproxy.service.workers.totals import GatewayTotals
 from scgiproxy.wire.descriptors import Descriptors
@@ -169,12 +170,23 @@ class ParentService(GatewayService):
         self.processes.on_failure = lambda reason: self.on_failure(reason)
         self.processes.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.totals = GatewayTotals(self.parts, self.processes)
+        self.members = ParentMembers(self.parts, config.worker_count)
+        self.processes.started.append(self.members.join)
+        self.processes.ended.append(self.members.leave)
 
     def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
         return HeldListeners(self._config.listeners, self._site, self._reactor, descriptors)
 
+    def _start_state(self) -> None:
+        super()._start_state()
+        self.members.start()
+
     def _start_parts(self) -> None:
         self._start_outlook()
+
+    async def _stop_parts(self) -> None:
+        self.members.stop()
+        await super()._stop_parts()
 
     def _hand_over(self) -> tuple[Handover, list[int]]:
         sockets = self.listeners.descriptors()

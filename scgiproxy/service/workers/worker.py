@@ -20,6 +20,7 @@ from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.inherited import InheritedListeners
 from scgiproxy.service.workers.link import JSON, Link
 from scgiproxy.service.workers.logs import send_events
+from scgiproxy.service.workers.members import WorkerMembers
 from scgiproxy.service.workers.totals import WorkerTotals
 from scgiproxy.wire.descriptors import Descriptors
 
@@ -39,6 +40,7 @@ class WorkerService(GatewayService):
         self._handover = handover
         super().__init__(handover.config, reactor)
         self.totals = WorkerTotals(self.parts, link)
+        self.members = WorkerMembers(self.parts, link)
         for _, file in self._log_files():
             if file.path in handover.logs:
                 # Several logs may write to one file.
@@ -66,6 +68,7 @@ class WorkerService(GatewayService):
 
     async def _stop_parts(self) -> None:
         await self.totals.stop()
+        self.members.stop()
         self.parts.resolver.stop()
         self._close_logs()
 

@@ -113,7 +113,7 @@ def change(
     problems += _checked(balancer, member, fields)
     if problems:
         raise NotDone(400, *(f"{_sentence(problem)}." for problem in problems))
-    return balancer, _made(balancer, member, fields, by)
+    return balancer, make(balancer, member, fields, by)
 
 
 def _checked(
@@ -142,9 +142,10 @@ def _checked(
     return list(dict.fromkeys(problems))
 
 
-def _made(
+def make(
     balancer: ManagedBalancer, member: Backend | None, fields: Mapping[str, str], by: str
 ) -> Backend | None:
+    """Do what `fields` say, which have been checked; the member is returned. Raises NotDone."""
     try:
         if member is not None and not fields.keys() & ADDING:
             wanted = member_change(fields)

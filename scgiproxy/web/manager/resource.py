@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.template import Flattenable, tags
 
 from scgiproxy.log.events import Logger
+from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.errorpage import REASONS
@@ -36,6 +39,12 @@ from scgiproxy.web.pieces import answer_in_pieces
 
 _JSON = "application/json"
 
+Made = tuple[ManagedBalancer, Backend | None]
+Changes = Callable[[Sequence[ManagedBalancer], Mapping[str, str], str], Made | Deferred[Made]]
+"""As `editing.change`; a Deferred fails with NotDone."""
+
+_Answer = Callable[[], bytes | int]
+
 
 class BalancerManagerResource(OwnPage):
     """The balancers as a page, and for programs; changes them when a form is posted.
@@ -43,6 +52,7 @@ class BalancerManagerResource(OwnPage):
     - `balancers`: those to be shown, each time anew.
     - `numbers`: of the gateway; `lately`: the same for events, where they may be half as old as the
       time between two of them. `clock`: the reactor.
+    - `change` makes the changes, here; another one may make them elsewhere, too.
 
     It may be mounted in any `twisted.web` server, if that sees to who has access. There the name
     in the Host field is not checked: only a gateway knows its own names.
@@ -60,6 +70,7 @@ class BalancerManagerResource(OwnPage):
         lately: NumbersSource | None = None,
     ) -> None:
         super().__init__()
+        self.change: Changes = change
         self._balancers = balancers
         self._numbers = numbers
         self._events = Events(self._snapshot, numbers, lately or numbers, clock)
@@ -101,7 +112,23 @@ class BalancerManagerResource(OwnPage):
         if reason:
             raise NotDone(403, reason)
         fields = read_form(request)
-        balancer, member = change(self._balancers(), fields, _who(request))
+        made = self.change(self._balancers(), fields, _who(request))
+        if not isinstance(made, Deferred):
+            return self._changed(request, *made)
+        answer: Deferred[_Answer] = made.addCallbacks(
+            lambda made: partial(self._changed, request, *made), partial(self._not_changed, request)
+        )
+        return answer_when_there(request, answer, _said)
+
+    def _not_changed(self, request: Request, failure: Failure) -> _Answer:
+        error = failure.value
+        if not isinstance(error, NotDone):
+            failure.raiseException()
+        return partial(self._refuse, request, error)
+
+    def _changed(
+        self, request: Request, balancer: ManagedBalancer, member: Backend | None
+    ) -> bytes | int:
         self._events.hurry()
         if "xml" in query_of(request) or _wants_json(request):
             return answer_when_there(request, self._numbers(), partial(self._show, request))
@@ -170,6 +197,10 @@ class BalancerManagerResource(OwnPage):
             tags.p(tags.a("To the balancers", href="?", class_="button back")),
             frame=FRAME,
         )
+
+
+def _said(answer: _Answer) -> bytes | int:
+    return answer()
 
 
 def _wants_json(request: Request) -> bool:
