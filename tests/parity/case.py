@@ -55,6 +55,7 @@ class Case:
     has no answer. ``@COOKIES@`` in any request is what the answers so far have set. Each request finds the scripts at their beginning.
     `exact` headers are compared although they are not in other cases. `by_chance` names facts that
     with Apache depend on timing. `differs` has the deliberate differences that the case shows.
+    `one_worker` says why the case is none for a gateway of several workers.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Case:
     exact: frozenset[str] = frozenset()
     by_chance: frozenset[str] = frozenset()
     differs: Differs | tuple[Differs, ...] = ()
+    one_worker: str = ""
 
     @property
     def differences(self) -> tuple[Differs, ...]:

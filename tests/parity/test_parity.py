@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.gateway import WORKERS
 from tests.parity.case import Case
 from tests.parity.cases import CASES
 from tests.parity.comparison import compare
@@ -18,6 +19,8 @@ _BY_NAME = {case.name: case for case in CASES}
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_two_agree_or_differ_as_meant(case: Case, apache: Observe, ours: Observe) -> None:
+    if case.one_worker and WORKERS > 1:
+        pytest.skip(case.one_worker)
     wrong = compare(case, apache(case), ours(case))
     assert not wrong, "\n".join([f"{case.name}:", *wrong])
 
