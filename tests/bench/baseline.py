@@ -70,7 +70,7 @@ class Baseline:
             stored = json.loads(path.read_text())
             ratios = {text: Ratio(**each) for text, each in stored["ratios"].items()}
             return cls(stored["machine"], ratios)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
             raise ValueError(f"{path} has no baseline of this benchmark") from None
 
 

@@ -66,7 +66,7 @@ class Results:
         """Raises `ValueError` if `path` has something else."""
         try:
             return cls(**json.loads(path.read_text()))
-        except TypeError:
+        except (TypeError, json.JSONDecodeError):
             raise ValueError(f"{path} has no results of this benchmark") from None
 
 

@@ -82,6 +82,10 @@ class RunningLoad:
     ) -> None:
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_until_warm(self) -> None:
         """Until each connection had an answer, and what it does counts from now on."""
         if self._line() != "warm\n":

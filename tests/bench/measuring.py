@@ -5,19 +5,21 @@
   answers where those are what counts (`per_bytes`). ``user``: how much of it was not the kernel's.
 - ``memory``: MiB of the whole process tree (Pss) while the connections of the load are open.
 - ``each``: KiB of that for each idle connection.
+- ``others``: percent of the machine's CPU time that went to programs which have no part in this.
 - ``alone``: milliseconds, the p99 of the same client without anyone beside it; ``beside``: how
   many times that it is with others.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.bench.loads import Load, RunningLoad
-from tests.bench.processes import cpu_seconds, proportional_kib
+from tests.bench.processes import cpu_seconds, machine_seconds, proportional_kib
 
 Figures = dict[str, float]
 TEN_MB = 10_000_000
@@ -29,12 +31,14 @@ class RefusedError(Exception):
 
 @dataclass
 class Target:
-    """A server that runs. `errors` are those of all loads so far, by their kind."""
+    """A server that runs. `beside` are the processes that have a part in what is measured and do not
+    count; `errors` are those of all loads so far, by their kind."""
 
     generator: Path
     pid: int
     port: int
     file: str
+    beside: tuple[int, ...] = ()
     errors: Counter[str] = field(default_factory=Counter)
 
     def running(self, load: Load, seconds: float) -> RunningLoad:
@@ -97,7 +101,8 @@ def beside(load: Load, others: Load) -> Measure:
         alone = _figures(target, load, seconds)
         with target.running(others, seconds) as slow:
             slow.wait_until_warm()
-            figures = _figures(target, load, seconds)
+            both = replace(target, beside=(*target.beside, slow.pid))
+            figures = _figures(both, load, seconds)
         return {"alone": alone["p99"], "beside": figures["p99"] / alone["p99"]} | figures
 
     return measure
@@ -106,9 +111,10 @@ def beside(load: Load, others: Load) -> Measure:
 def _figures(target: Target, load: Load, seconds: float, per_bytes: int | None = None) -> Figures:
     with target.running(load, seconds) as running:
         running.wait_until_warm()
-        before = cpu_seconds(target.pid)
+        parts = (*target.beside, running.pid)
+        before, begun = cpu_seconds(target.pid), _others(target, parts)
         outcome = running.outcome()
-        after = cpu_seconds(target.pid)
+        after, ended = cpu_seconds(target.pid), _others(target, parts)
         memory = proportional_kib(target.pid)
     target.errors.update(outcome.errors)
     user, kernel = (now - then for now, then in zip(after, before, strict=True))
@@ -122,4 +128,11 @@ def _figures(target: Target, load: Load, seconds: float, per_bytes: int | None =
         "p50": outcome.p50 / 1000,
         "p99": outcome.p99 / 1000,
         "memory": memory / 1024,
+        "others": max(0.0, ended - begun) / outcome.seconds / (os.cpu_count() or 1) * 100,
     }
+
+
+def _others(target: Target, parts: Iterable[int]) -> float:
+    """Seconds of CPU time so far that are neither the server's nor theirs."""
+    ours = (seconds for pid in (target.pid, *parts) for seconds in cpu_seconds(pid))
+    return machine_seconds() - sum(ours)

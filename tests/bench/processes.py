@@ -27,6 +27,12 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     return sum(user for user, _ in found) / second, sum(kernel for _, kernel in found) / second
 
 
+def machine_seconds() -> float:
+    """CPU time of all processes of the machine so far, and what the machine itself had to wait for
+    a processor that it shares; see `busy_ticks`."""
+    return busy_ticks((_PROC / "stat").read_text()) / os.sysconf("SC_CLK_TCK")
+
+
 def proportional_kib(pid: int) -> int:
     """Memory of a process tree (Pss): a page that several processes share is divided by them."""
     rollups = (text for each in tree(pid) for text in _read(each, "smaps_rollup"))
@@ -39,6 +45,13 @@ def ticks(stat: str) -> tuple[int, int]:
     program may have spaces and parentheses."""
     user, kernel, childrens_user, childrens_kernel = stat.rpartition(")")[2].split()[11:15]
     return int(user) + int(childrens_user), int(kernel) + int(childrens_kernel)
+
+
+def busy_ticks(stat: str) -> int:
+    """Clock ticks in a text of /proc/stat: user, nice, system and steal. Interrupts are no
+    process's."""
+    user, nice, system, _idle, _iowait, _irq, _softirq, steal = stat.split()[1:9]
+    return int(user) + int(nice) + int(system) + int(steal)
 
 
 def pss(rollup: str) -> int:

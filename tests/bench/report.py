@@ -30,6 +30,8 @@ _OTHERS = {
     "beside": "p99 {:.2f} times that of alone",
     "alone": "alone {:.2f} ms",
 }
+_DISTURBED = 10
+"""Percent of the machine's CPU time: more than that for other programs is told."""
 Row = Sequence[str]
 
 
@@ -38,7 +40,13 @@ def figures_line(figures: Figures, per: str) -> str:
     known = {name: form for name, (_, _, form) in _COLUMNS.items()} | _OTHERS
     shown: dict[str, object] = {**figures}
     shown |= {name: cpu(figures[name], per) for name in _TIMES if name in figures}
-    return "  ".join(form.format(shown[name]) for name, form in known.items() if name in shown)
+    cells = [form.format(shown[name]) for name, form in known.items() if name in shown]
+    return "  ".join([*cells, *_disturbed(figures)])
+
+
+def _disturbed(figures: Figures) -> Iterator[str]:
+    if figures.get("others", 0) >= _DISTURBED:
+        yield f"other programs took {figures['others']:.0f} % of the machine"
 
 
 def cpu(microseconds: float, per: str) -> str:
@@ -112,7 +120,8 @@ def _rows_of(results: Results, work: Work) -> Iterator[Row]:
             others = [
                 form.format(figures[name]) for name, form in _OTHERS.items() if name in figures
             ]
-            yield (server, *cells, beside, "; ".join(filter(None, [*others, remark])))
+            told = [*others, *_disturbed(figures), *filter(None, [remark])]
+            yield (server, *cells, beside, "; ".join(told))
         elif remark:
             yield (server, *("" for _ in _COLUMNS), "", remark)
 

@@ -22,6 +22,7 @@ class Bench:
     """What is there during all rounds: the origin, the load generator, a folder for the servers."""
 
     origin: Origin
+    origin_pid: int
     generator: Path
     folder: Path
 
@@ -30,7 +31,7 @@ class Bench:
         port = free_port()
         folder = self.folder / server.name
         with running(server.configured(work.site(self.origin), folder, port), port) as pid:
-            target = Target(self.generator, pid, port, server.file)
+            target = Target(self.generator, pid, port, server.file, (self.origin_pid,))
             figures = work.measure(target, seconds)
         errors = ", ".join(f"{count} {kind}" for kind, count in target.errors.items())
         return figures, f"errors: {errors}" if errors else ""
@@ -49,8 +50,8 @@ def bench() -> Iterator[Bench]:
         origin = Origin(ports, folder / "origin.socket", files)
         where = [str(origin.socket), *map(str, ports)]
         command = [str(compiled("origin", folder)), str(files / "ten-mb"), *where]
-        with running(command, ports[-1]):
-            yield Bench(origin, compiled("load", folder), folder)
+        with running(command, ports[-1]) as pid:
+            yield Bench(origin, pid, compiled("load", folder), folder)
 
 
 def run(

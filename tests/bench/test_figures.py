@@ -72,8 +72,9 @@ def test_earlier_works_stay_unless_they_were_measured_again() -> None:
     assert now.series("cpu", "c", "nginx") == [5]
 
 
-def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
-    (tmp_path / "other.json").write_text('{"colour": 1}')
+@pytest.mark.parametrize("text", ['{"colour": 1}', "[]", "not JSON"])
+def test_a_file_of_something_else_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(text)
     with pytest.raises(ValueError, match=r"other\.json has no results"):
         Results.read(tmp_path / "other.json")
     with pytest.raises(ValueError, match=r"other\.json has no baseline"):
@@ -136,6 +137,13 @@ def test_a_table_of_works_has_remarks_where_there_are_no_figures() -> None:
     assert "110.0 µs" in text
     assert "1.10 x" in text
     assert "refused (411)" in text
+
+
+@pytest.mark.parametrize(("percent", "told"), [(4.0, False), (23.4, True)])
+def test_a_machine_that_had_other_work_is_told(percent: float, told: bool) -> None:
+    measured = Results()
+    measured.add("a-32", "gateway", {"cpu": 100, "others": percent})
+    assert ("other programs took 23 % of the machine" in report.text(measured)) is told
 
 
 def test_figures_are_written_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:

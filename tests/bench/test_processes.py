@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from tests.bench.machine import processor
-from tests.bench.processes import pss, ticks, tree
+from tests.bench.processes import busy_ticks, pss, ticks, tree
 
 STAT = (
     "22 (a (b) c) S 1 22 22 0 -1 4194304 1 2 3 4 70 30 5 6 20 0 1 0 100 9 10 11 12 13 14 15 16 17"
@@ -16,6 +16,10 @@ STAT = (
 
 def test_ticks_are_those_of_the_process_and_of_children_that_ended() -> None:
     assert ticks(STAT) == (70 + 5, 30 + 6)
+
+
+def test_a_machine_is_busy_with_processes_and_with_other_machines() -> None:
+    assert busy_ticks("cpu  1 20 300 9 9 9 9 4000 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n") == 4321
 
 
 def test_pss_is_not_one_of_its_parts() -> None:
