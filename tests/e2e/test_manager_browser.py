@@ -22,7 +22,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import WORKERS, Gateway
 from tests.e2e.processes import Address, Process, free_port, wait_until
 from tests.e2e.test_demo_browser import PATIENCE, browser
 
@@ -50,7 +50,7 @@ ProxyPass /app/ balancer://app/
 class Watched:
     """A gateway, its members, and a browser that looks at its balancers."""
 
-    def __init__(self, folder: Path, driver: Chrome) -> None:
+    def __init__(self, folder: Path, driver: Chrome, workers: int) -> None:
         self.driver = driver
         self.addresses = {name: ("127.0.0.1", free_port()) for name in SECONDS}
         self.members = {name: self._member(name, folder) for name in SECONDS}
@@ -61,7 +61,8 @@ class Watched:
             + (" status=+H" if name == "c" else "")
             for name in SECONDS
         ]
-        self.gateway = Gateway(folder, CONFIG.format(members="\n".join(lines)))
+        config = CONFIG.format(members="\n".join(lines))
+        self.gateway = Gateway(folder, config, workers=workers)
         self.base = f"http://localhost:{self.gateway.port}"
         self.page = f"{self.base}/balancer-manager"
 
@@ -141,9 +142,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, driver: Chrome) -> Iterator[Watched]:
+def watched(tmp_path: Path, driver: Chrome, request: pytest.FixtureRequest) -> Iterator[Watched]:
     """Everything runs. At the end nothing may be left on the browser's console."""
-    made = Watched(tmp_path, driver)
+    made = Watched(tmp_path, driver, getattr(request, "param", WORKERS))
     driver.get("data:,")
     driver.get_log("browser")
     try:
@@ -158,12 +159,22 @@ def watched(tmp_path: Path, driver: Chrome) -> Iterator[Watched]:
             member.stop()
 
 
+by_one_and_two_workers = pytest.mark.parametrize(
+    "watched", [1, 2], indirect=True, ids=["one process", "two workers"]
+)
+"""The page has one connection, and what it tells of happens in any worker."""
+
+
+@by_one_and_two_workers
 def test_a_member_fails_and_recovers(watched: Watched) -> None:
     """Both are seen without a reload, with why, and in words."""
     watched.open()
     watched.shows("b", "state", "Up")
     watched.get(4)
-    watched.wait(lambda: watched.cell("a", "elected") == "2", "two requests")
+    watched.wait(
+        lambda: int(watched.cell("a", "elected")) + int(watched.cell("b", "elected")) == 4,
+        "four requests",
+    )
     killed = watched.members["b"]
     os.kill(killed.pid, signal.SIGKILL)
     wait_until(lambda: killed.has_ended, "it is dead")
@@ -184,6 +195,7 @@ def test_a_member_fails_and_recovers(watched: Watched) -> None:
     watched.assert_not_reloaded()
 
 
+@by_one_and_two_workers
 def test_a_member_is_drained(watched: Watched) -> None:
     """What it has left is told until there is nothing left; then it takes part again."""
     watched.open()
@@ -245,6 +257,7 @@ def test_problems_are_told_in_the_form(watched: Watched) -> None:
     assert "400" in message["message"]
 
 
+@by_one_and_two_workers
 def test_a_member_is_added(watched: Watched) -> None:
     """It appears for everybody who looks; so does the page of another one."""
     watched.open()
