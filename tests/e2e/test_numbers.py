@@ -264,6 +264,8 @@ def test_what_is_under_way(start_gateway: Start) -> None:
         told = at_rest(gateway)
     assert [one.body for one in answers] == [b"yes"] * 3
     assert (told("spooled_bodies"), told("spooled_bytes"), told("queued_requests")) == (0, 0, 0)
-    assert told("queue_duration_seconds_count") == 2
+    # With several workers the first one may have waited, too, until its own had the place.
+    waited = told("queue_duration_seconds_count")
+    assert waited == 2 or (gateway.workers > 1 and waited == 3)
     assert told.answers("/app/") == {("GET", "2xx"): 2, ("PUT", "2xx"): 1}
     assert told("request_body_bytes_total") == 0x64000

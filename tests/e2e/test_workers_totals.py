@@ -124,4 +124,6 @@ def test_a_worker_that_hangs(start: Start, backend: ScriptedBackend) -> None:
     assert "does not answer" in page
     assert "worker 1 does not answer within 1 s" in gateway.logged()
     assert at_rest(gateway)("requests_total", **MOUNT) == N
-    assert "does not answer" not in get(gateway, "/server-status").text
+    wait_until(
+        lambda: "does not answer" not in get(gateway, "/server-status").text, "it answers again"
+    )

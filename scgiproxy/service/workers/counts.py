@@ -119,7 +119,6 @@ class WorkerState:
         self.state = told["state"]
         self.processor = ProcessorTime(*told["processor"])
         self.told_at = now
-        self.silent = False
 
 
 def add_counts(

@@ -101,6 +101,8 @@ class Processes(Protocol):
 class _Worker:
     link: Link
     known: WorkerState
+    late: int = 0
+    """Questions that it has not answered in time, and not yet."""
 
 
 @dataclass(eq=False)
@@ -213,10 +215,14 @@ class GatewayTotals:
     def _ask(
         self, worker: _Worker, topic: str, take: Callable[[_Worker, Any], object]
     ) -> Deferred[None]:
+        if worker.late:
+            # It has been asked, and will tell everything when it answers.
+            return succeed(None)
         done: Deferred[None] = Deferred()
 
         def late() -> None:
             known = worker.known
+            worker.late += 1
             if not known.silent:
                 self.log.warn(
                     "worker {number} does not answer within {seconds:g} s: what is shown of it is"
@@ -234,6 +240,9 @@ class GatewayTotals:
             if patience.active():
                 patience.cancel()
                 done.callback(None)
+            else:
+                worker.late -= 1
+                worker.known.silent = worker.late > 0
 
         def fail(failure: Failure) -> None:
             if not failure.check(LinkLost):
