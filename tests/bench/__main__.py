@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import resource
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -76,12 +77,19 @@ def _measured(chosen: argparse.Namespace) -> tuple[Results, list[str]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     rounds, seconds = (1, 1) if chosen.quick else (chosen.rounds, chosen.seconds)
     results = Results(machine.described(servers))
-    failures = run(wanted, servers, rounds, seconds, results)
-    if chosen.json:
-        if chosen.json.exists():
-            results.with_earlier(Results.read(chosen.json))
-        results.write(chosen.json)
+    try:
+        failures = run(wanted, servers, rounds, seconds, results)
+    finally:
+        if chosen.json:
+            _kept(results, chosen.json)
     return results, failures
+
+
+def _kept(results: Results, path: Path) -> None:
+    """Written even when the run was stopped half-way."""
+    if path.exists():
+        results.with_earlier(Results.read(path))
+    results.write(path)
 
 
 def _compared(results: Results, path: Path) -> bool:
@@ -117,6 +125,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # What was started is stopped then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     try:
         sys.exit(main())
     except (ValueError, OSError) as error:
