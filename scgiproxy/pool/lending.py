@@ -142,11 +142,20 @@ class Ledger:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead in self.lent:
             self._grant(ahead, -(-self.free // 2))
+            return
+        for one, held in self.lent.items():
+            self._grant(one, min(self.free, self.share - held))
 
     def used(self, worker: Borrower, in_flight: int, others: dict[Borrower, int]) -> None:
         """A worker has that many in flight, and `others` (all) have had so when they told: who has
-        none left gets some in advance, if they are free or idle elsewhere."""
-        if in_flight < self.lent.get(worker, 0) or self._wants or worker not in self.lent:
+        none left gets some in advance, if they are free or idle elsewhere; who does nothing gives
+        back what is over its share."""
+        held = self.lent.get(worker, 0)
+        if self._wants or worker not in self.lent:
+            return
+        if in_flight == 0 and held > self.share:
+            worker.spare(held - self.share)
+        if in_flight < held:
             return
         free = self.free
         if free > 0:

@@ -48,8 +48,8 @@ class Readiness:
     """Keeps connections ready for the backends of `pools` that say so, while it runs.
 
     - `dialer`: that of the pools.
-    - `processes`: how many keep connections ready for the same backends: each has its part of them,
-      rounded up. May be changed before `start`.
+    - `processes`: how many keep connections ready for the same backends, and `process`: which of them
+      this is, from 1. Each has its part of them. May be changed before `start`.
 
     `pools` may grow, and their members may change, if `update` is called then. What else may change
     of a backend (its flags, `limit`, its condition, the addresses of its name) is noticed within a
@@ -57,7 +57,7 @@ class Readiness:
     """
 
     def __init__(self, pools: Iterable[Pool], *, dialer: Dialer) -> None:
-        self.processes = 1
+        self.processes = self.process = 1
         self._pools = pools
         self._dialer = dialer
         self._running = False
@@ -91,23 +91,26 @@ class Readiness:
                 kept.end()
         for backend, route in routes.items():
             if backend not in self._kept:
-                self._kept[backend] = kept = ReadyConnections(route, self._dialer, self.processes)
+                # Of three connections and two processes the first one has two.
+                count = backend.settings.preconnect + self.processes - self.process
+                kept = ReadyConnections(route, self._dialer, count // self.processes)
+                self._kept[backend] = kept
                 kept.begin()
 
 
 @implementer(IDeadline)
 class ReadyConnections:
-    """Those of one backend, which takes them by `Route.ready`.
+    """Those of one backend, which takes them by `Route.ready`; `count` is how many there are to be.
 
     The oldest is the first to be used: so none gets old, and a backend that takes one connection
     after the other waits for its request on the one that the next request comes on.
     """
 
-    def __init__(self, route: Route, dialer: Dialer, processes: int = 1) -> None:
+    def __init__(self, route: Route, dialer: Dialer, count: int) -> None:
         self.route = route
         self.deadline = inf
         self._backend = route.backend
-        self._processes = processes
+        self._count = count
         self._dialer = dialer
         self._reactor = dialer.reactor
         # Ordered, not a plain dict: taking from the front of that gets slow.
@@ -239,7 +242,7 @@ class ReadyConnections:
     def _missing(self) -> int:
         """How many are to be made; below zero if there are too many."""
         backend = self._backend
-        wanted = -(-backend.settings.preconnect // self._processes) if self._is_wanted() else 0
+        wanted = self._count if self._is_wanted() else 0
         if backend.limit is not None:
             places = backend.limit if backend.places is None else backend.places
             wanted = min(wanted, places - backend.in_flight)

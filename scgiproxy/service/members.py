@@ -109,7 +109,9 @@ class _Line:
                 backend = previous[1]
                 self._change(backend, previous[0], one)
             self._found[one.address] = (one, backend)
-        self._leaving = {at: pair for at, pair in known.items() if pair[1].in_flight}
+        self._leaving = {
+            at: pair for at, pair in known.items() if pair[1].in_flight or pair[1].elsewhere
+        }
         self.backends = tuple(backend for _, backend in self._found.values())
 
     def _discovered(self, one: Found, is_first: bool) -> Backend:

@@ -69,6 +69,7 @@ DECISIONS = {
     "changes by the balancer-manager": "balancer-manager",
     "BalancerInherit hides balancers": "balancer-inherit",
     "what survives a restart": "balancer-persist",
+    "workers have turns of their own": "workers-turns",
     "both lengths": "framing",
 }
 

@@ -305,3 +305,34 @@ def test_a_backend_that_stands_alone_is_not_logged(clock: Clock, told: list[str]
     """Each of its failures is that of a request, which is logged."""
     request(backend(clock, balancer=None), GONE)
     assert told == []
+
+
+@pytest.mark.parametrize("own", Condition)
+@pytest.mark.parametrize("told", Condition)
+@pytest.mark.parametrize("fault", [None, ConnectFailed("refused")])
+def test_it_follows_what_another_process_has_found(
+    clock: Clock, own: Condition, told: Condition, fault: ConnectFailed | None
+) -> None:
+    """From wherever it is, and tells nobody of it; what it finds out itself goes on from there."""
+    one = backend(clock)
+    one.follow(own, ConnectFailed("first"), 1.0)
+    assert one.condition is own
+
+    class Sharing:
+        told = 0
+
+        def judged(self) -> None:
+            self.told += 1
+
+        def taken(self) -> None:
+            pass
+
+        given_back = taken
+
+    sharing = one.sharing = Sharing()
+    one.follow(told, fault, 2.0)
+    assert one.condition is told
+    assert sharing.told == 0
+    one.fail(ConnectFailed("refused"))
+    assert one.condition is Condition.DOWN
+    assert sharing.told

@@ -269,6 +269,19 @@ class TestPlaces:
         assert one.backend.in_flight == 6
         assert other.lease.held == 0
 
+    def test_who_does_nothing_any_more_has_its_share(self) -> None:
+        gateway = Gateway(6, 2)
+        gateway.settle()
+        one, other = gateway.workers
+        for _ in range(5):
+            one.request()
+        gateway.settle()
+        while one.backend.in_flight:
+            one.end()
+        act(gateway, one, "used")
+        gateway.settle()
+        assert (one.lease.held, other.lease.held) == (3, 3)
+
     def test_a_freed_one_goes_where_it_is_wanted_at_once(self) -> None:
         gateway = Gateway(2, 2)
         gateway.settle()

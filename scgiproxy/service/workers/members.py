@@ -202,6 +202,8 @@ class WorkerMembers:
         link.answer(_DISCOVERED, self._discovered)
         link.answer(_ADDRESSES, self._resolved)
         self._watch()
+        # There are no places here before they have been lent.
+        self._places.update(claims=False)
 
     def stop(self) -> None:
         """Tell the parent nothing any more."""
@@ -268,6 +270,7 @@ class WorkerMembers:
         # Members are called by the number of their pool.
         assert value["pools"] == [pool.name for pool in parts.pools]
         parts.readiness.processes = value["processes"]
+        parts.readiness.process = self._link.number
         for key, nonce in value["nonces"].items():
             managed[key].nonce = nonce
         for number, found in enumerate(value["discovered"]):

@@ -222,7 +222,8 @@ class TestStart:
 
     def test_preconnect_is_divided(self, make: Any) -> None:
         gateway = make(count=3)
-        assert [one.parts.readiness.processes for one in gateway.processes] == [1, 3, 3, 3]
+        parts = [one.parts.readiness for one in gateway.processes]
+        assert [(one.process, one.processes) for one in parts] == [(1, 1), (1, 3), (2, 3), (3, 3)]
 
 
 class TestConditions:
