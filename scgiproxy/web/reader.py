@@ -1,7 +1,9 @@
 """Requests out of a byte stream: llhttp, and the limits that it leaves to others.
 
 llhttp is strict about the grammar. Here are the sizes (of lines, fields, trailers, and of what
-has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored, body and all.
+has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored, body and all. What
+comes of a body with a length after its head is counted here: there is no grammar in it, and llhttp
+would copy it.
 """
 
 from __future__ import annotations
@@ -83,6 +85,9 @@ class RequestReader:
         self._line_size = 0
         self._line_ended = False
         self._unheard = 0
+        self._left = 0
+        self._counting = False
+        self._body: list[bytes] = []
         self._trailers = 0
         self._heads = 0
         # At least as much as the head being read has had so far.
@@ -120,6 +125,10 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises ClientError for what is no request, or too large."""
+        if self._counting:
+            data = self._count(data)
+            if not data:
+                return
         in_body = self.in_body
         if in_body:
             self._unheard += len(data)
@@ -146,6 +155,32 @@ class RequestReader:
             self._check_head_growth(data if alone else b"")
         elif self.in_body and self._unheard > self._limits.field_size + MOST_UNHEARD:
             raise BadRequest("a chunk's extension or a trailer field has no end")
+        if self.in_body:
+            self._pass_on()
+            self._counting = self._left > 0
+
+    def _pass_on(self) -> None:
+        """Tell of the chunks that came in one piece as one."""
+        if self._body:
+            data = b"".join(self._body)
+            self._body.clear()
+            self._events.body_read(data)
+
+    def _count(self, data: bytes) -> bytes:
+        """Pass on what of `data` belongs to the body whose length is known; the rest."""
+        left = self._left
+        self._left = max(left - len(data), 0)
+        if self._left:
+            self._events.body_read(data)
+            return b""
+        self._counting = False
+        self._events.body_read(data if len(data) == left else data[:left])
+        self.between_requests = self._parser.should_keep_alive()
+        # The old one still waits for the body.
+        self._parser = HttpRequestParser(self)
+        self.in_body = False
+        self._events.body_ended()
+        return data[left:]
 
     # -- llhttp's callbacks --------------------------------------------------------------------
 
@@ -204,6 +239,8 @@ class RequestReader:
             self.in_body = True
             self._framing = framing
             self._unheard = 0
+            self._left = framing.length or 0
+            self._body.clear()
             self._trailers = 0
             self._upgrade_body = parser.should_upgrade()
         self._events.head_read(protocol, framing)
@@ -211,12 +248,14 @@ class RequestReader:
     def on_body(self, data: bytes) -> None:
         if self.in_body:
             self._unheard = 0
-            self._events.body_read(data)
+            self._left -= len(data)
+            self._body.append(data)
 
     def on_message_complete(self) -> None:
         # It reads nothing more behind what it takes for the last request.
         self.between_requests = self._parser.should_keep_alive()
         if self.in_body and not self._upgrade_body:
+            self._pass_on()
             self.in_body = False
             self._events.body_ended()
 

@@ -20,7 +20,10 @@ from zope.interface import implementer
 from scgiproxy.errors import GatewayError
 
 PIECE = 1 << 16
-"""Bytes read from a spool at a time, and held at most of a live upload that nobody reads."""
+"""Bytes that go with the header block, and that are held of a live upload that nobody reads."""
+
+FILE_PIECE = 1 << 18
+"""Bytes read from a spool at a time."""
 
 
 @implementer(IBodyProducer)
@@ -120,8 +123,11 @@ class FileBody(RequestBody):
         self._error: GatewayError | None = None
 
     def first_bytes(self) -> bytes:
+        return self._read(PIECE)
+
+    def _read(self, size: int) -> bytes:
         try:
-            data = self._file.read(min(PIECE, self._left))
+            data = self._file.read(min(size, self._left))
         except OSError as error:
             self._error = GatewayError(f"spool file could not be read: {error.strerror}")
             return b""
@@ -130,7 +136,7 @@ class FileBody(RequestBody):
 
     def _produce(self) -> None:
         while self._left and not self._paused and self._consumer is not None:
-            data = self.first_bytes()
+            data = self._read(FILE_PIECE)
             if not data:
                 short = GatewayError(f"spool file ended {self._left} bytes early")
                 self._finished(Failure(self._error or short))

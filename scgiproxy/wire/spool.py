@@ -12,18 +12,25 @@ from twisted.python.failure import Failure
 from scgiproxy.errors import BodyTooLarge, GatewayError, ScgiProxyError
 from scgiproxy.wire.body import FileBody, LiveUpload, RequestBody
 
-MEMORY_SPOOL = 1 << 18
+MEMORY_SPOOL = 1 << 20
 """Bytes of a spooled body that stay in memory; more goes to an unlinked temporary file."""
+
+MEMORY_SPOOLS = 1 << 26
+"""Bytes of all spooled bodies that stay in memory. While that is full, only small ones do."""
+
+SMALL_SPOOL = 1 << 16
+"""Bytes of a spooled body that stay in memory in any case."""
 
 
 class SpoolUse:
-    """How many bodies are kept in spools, and their bytes."""
+    """How many bodies are kept in spools, their bytes, and how many of these are in memory."""
 
-    __slots__ = ("bodies", "bytes")
+    __slots__ = ("bodies", "bytes", "memory")
 
     def __init__(self) -> None:
         self.bodies = 0
         self.bytes = 0
+        self.memory = 0
 
 
 class SpoolingConsumer:
@@ -110,19 +117,34 @@ class Spool:
 class _SpoolFile(tempfile.SpooledTemporaryFile[bytes]):
     """Counts what it keeps until it is closed, whoever closes it."""
 
+    _rolled: bool  # it is a file on disk
+
     def __init__(self, use: SpoolUse, **options: Any) -> None:
         super().__init__(**options)
         self._use = use
         self._kept = 0
+        self._in_memory = 0
         use.bodies += 1
 
     def keep(self, data: bytes) -> None:
+        use = self._use
         self.write(data)
         self._kept += len(data)
-        self._use.bytes += len(data)
+        use.bytes += len(data)
+        if not self._rolled:
+            self._in_memory += len(data)
+            use.memory += len(data)
+            if use.memory > MEMORY_SPOOLS and self._kept > SMALL_SPOOL:
+                self.rollover()
+
+    def rollover(self) -> None:
+        super().rollover()
+        self._use.memory -= self._in_memory
+        self._in_memory = 0
 
     def close(self) -> None:
         if not self.closed:
             self._use.bodies -= 1
             self._use.bytes -= self._kept
+            self._use.memory -= self._in_memory
         super().close()

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scgiproxy.message.framing import BodyKind, RequestFraming
+from scgiproxy.rules.settings import ServerSettings
+from scgiproxy.web.reader import RequestReader
+from scgiproxy.web.site import ConnectionLimits
 from tests.web.answers import Log
 from tests.web.harness import (
     CHUNKED,
@@ -370,3 +377,88 @@ def test_next_head_in_the_same_piece_as_many_requests_is_not_too_long() -> None:
     client = gateway.client().send(GET * 2000 + GET[:-10])
     client.send(GET[-10:])
     assert [answer.status for answer in client.answers] == [404] * 2001
+
+
+STREAM = b"".join(
+    (
+        GET,
+        POST + b"Content-Length: 5\r\n\r\nhello",
+        POST + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 4\r\n\r\nGET ",
+        CHUNKED + b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n",
+        POST + b"Content-Length: 300\r\n\r\n" + bytes(range(256)) + b"x" * 44,
+        GET,
+    )
+)
+BODIES = [None, b"hello", b"GET ", b"abcdefg", bytes(range(256)) + b"x" * 44, None]
+
+
+class Heard:
+    """The bodies of the requests that a reader told of; None where there is none."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes | None] = []
+        self.complete = 0
+
+    def head_begun(self) -> None:
+        """It comes in pieces."""
+
+    def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
+        assert protocol == b"HTTP/1.1"
+        self.bodies.append(None if framing.kind is BodyKind.NONE else b"")
+
+    def body_read(self, data: bytes) -> None:
+        body = self.bodies[-1]
+        assert body is not None
+        assert data
+        self.bodies[-1] = body + data
+
+    def body_ended(self) -> None:
+        self.complete += 1
+
+
+def new_reader(heard: Heard) -> RequestReader:
+    reader = RequestReader()
+    reader.begin(ConnectionLimits.of([ServerSettings()]), heard)
+    return reader
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=30))
+def test_bodies_are_read_however_they_are_cut(cuts: list[int]) -> None:
+    """Counted or parsed: what belongs to a body, and where the next request begins."""
+    heard = Heard()
+    reader = new_reader(heard)
+    edges = sorted({0, len(STREAM), *cuts})
+    for start, end in pairwise(edges):
+        reader.feed(STREAM[start:end])
+    assert heard.bodies == BODIES
+    assert heard.complete == 4
+    assert reader.between_requests
+    assert not reader.in_body
+
+
+@pytest.mark.parametrize("cut", [1, 5, 6])
+def test_nothing_follows_the_last_request(cut: int) -> None:
+    """Not when its body was counted either: the reader is for nobody else then."""
+    heard = Heard()
+    reader = new_reader(heard)
+    last = POST + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello"
+    reader.feed(last[:-cut])
+    reader.feed(last[-cut:])
+    assert heard.bodies == [b"hello"]
+    assert heard.complete == 1
+    assert not reader.between_requests
+
+
+def test_a_body_with_a_length_is_passed_on_as_it_came() -> None:
+    """Nothing is copied behind its head, and chunks that came together are told as one."""
+    pieces: list[bytes] = []
+    heard = Heard()
+    heard.body_read = pieces.append  # type: ignore[method-assign]
+    reader = new_reader(heard)
+    data = b"x" * 100_000
+    reader.feed(POST + b"Content-Length: 100000\r\n\r\n")
+    reader.feed(data)
+    assert pieces[0] is data
+    pieces.clear()
+    reader.feed(CHUNKED + b"1\r\na\r\n" * 1000 + b"0\r\n\r\n")
+    assert pieces == [b"a" * 1000]

@@ -12,7 +12,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import GatewayError
-from scgiproxy.wire.body import PIECE, BytesBody
+from scgiproxy.wire.body import FILE_PIECE, PIECE, BytesBody
 from tests.wire.bodies import Consumer, Source, file_body, produce
 
 
@@ -42,16 +42,16 @@ def test_bytes_may_be_none() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_file_is_read_in_pieces_and_closed(first: bool) -> None:
-    data = bytes(range(256)) * 1000
+    data = bytes(range(256)) * 3000
     body, file = file_body(data)
     front = body.first_bytes() if first else b""
     assert len(front) <= PIECE
     consumer, fired = produce(body, room=1)
-    assert len(consumer.data) == PIECE
+    assert len(consumer.data) == FILE_PIECE
     while not fired:
         before = len(consumer.data)
         consumer.drain()
-        assert len(consumer.data) - before <= PIECE
+        assert len(consumer.data) - before <= FILE_PIECE
     assert front + consumer.data == data
     assert fired == [None]
     assert file.closed
@@ -73,14 +73,14 @@ def test_file_that_ends_early_fails() -> None:
 
 
 def test_stopped_file_is_closed_and_silent() -> None:
-    body, file = file_body(b"x" * PIECE * 2)
+    body, file = file_body(b"x" * FILE_PIECE * 2)
     consumer, fired = produce(body, room=1)
     body.stopProducing()
     body.stopProducing()
     body.resumeProducing()
     assert file.closed
     assert fired == []
-    assert len(consumer.data) == PIECE
+    assert len(consumer.data) == FILE_PIECE
 
 
 def test_file_can_be_taken_over() -> None:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface.verify import verifyObject
 
-from scgiproxy.wire.body import PIECE, BytesBody, RequestBody
+from scgiproxy.wire.body import FILE_PIECE, PIECE, BytesBody, RequestBody
 from scgiproxy.wire.replay import KEPT, Replay, repeatable
 from tests.wire.bodies import Consumer, Source, file_body, produce
 
@@ -77,7 +77,7 @@ def test_a_file_is_sent_from_where_it_stood(times: int) -> None:
 
 def test_a_file_that_is_being_sent_is_closed_at_its_end() -> None:
     """An answer may begin before: it settles the matter."""
-    data = bytes(PIECE * 3)
+    data = bytes(FILE_PIECE + PIECE * 2)
     body, file = file_body(data)
     repeatable(body, False)
     consumer, fired = begin(body, room=1)
@@ -91,7 +91,7 @@ def test_a_file_that_is_being_sent_is_closed_at_its_end() -> None:
 
 @pytest.mark.parametrize("settled", [True, False])
 def test_a_file_that_nobody_reads_any_more(settled: bool) -> None:
-    body, file = file_body(bytes(PIECE * 3))
+    body, file = file_body(bytes(FILE_PIECE * 3))
     repeatable(body, False)
     _, fired = begin(body, room=1)
     if settled:
@@ -104,15 +104,15 @@ def test_a_file_that_nobody_reads_any_more(settled: bool) -> None:
 
 
 def test_a_file_begins_anew_in_the_middle_and_while_paused() -> None:
-    data = bytes(range(256)) * 1000
+    data = bytes(range(256)) * 3000
     body, _ = file_body(data)
     repeatable(body, False)
     first, fired = begin(body, room=1)
     assert body.rewind()
-    assert first.data == data[: 2 * PIECE]
+    assert first.data == data[: PIECE + FILE_PIECE]
     second, fired_then = begin(body)
     assert (second.data, fired_then) == (data, [None])
-    assert (first.data, fired) == (data[: 2 * PIECE], [])
+    assert (first.data, fired) == (data[: PIECE + FILE_PIECE], [])
 
 
 # -- an upload ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgiproxy.errors import BodyTooLarge, GatewayError
-from scgiproxy.wire.spool import MEMORY_SPOOL, Spool
+from scgiproxy.wire.spool import MEMORY_SPOOL, MEMORY_SPOOLS, SMALL_SPOOL, Spool, SpoolUse
 from tests.wire.bodies import produce
 
 
@@ -38,6 +38,30 @@ def test_spool_is_in_memory_first_and_then_in_an_unlinked_file(tmp_path: Any) ->
     assert list(tmp_path.iterdir()) == []
     spool.close()
     spool.close()
+
+
+def test_spools_share_their_memory() -> None:
+    """While it is full, only small ones stay in it, and each gives back what it had."""
+    use = SpoolUse()
+    spools = [Spool(0, use=use) for _ in range(MEMORY_SPOOLS // MEMORY_SPOOL)]
+    for spool in spools:
+        spool.write(b"x" * MEMORY_SPOOL)
+    assert (use.memory, use.bodies) == (MEMORY_SPOOLS, len(spools))
+    small, large = Spool(0, use=use), Spool(0, use=use)
+    small.write(b"x" * SMALL_SPOOL)
+    large.write(b"x" * SMALL_SPOOL)
+    assert use.memory == MEMORY_SPOOLS + 2 * SMALL_SPOOL
+    large.write(b"x")
+    assert use.memory == MEMORY_SPOOLS + SMALL_SPOOL
+    assert large.file()._rolled  # type: ignore[attr-defined]
+    assert not small.file()._rolled  # type: ignore[attr-defined]
+    spools[0].close()
+    late = Spool(0, use=use)
+    late.write(b"x" * (MEMORY_SPOOL - SMALL_SPOOL))
+    assert not late.file()._rolled  # type: ignore[attr-defined]
+    for spool in (*spools, small, large, late):
+        spool.close()
+    assert (use.bodies, use.bytes, use.memory) == (0, 0, 0)
 
 
 def test_spool_has_a_limit() -> None:

@@ -36,9 +36,9 @@ def test_however_it_is_cut(body: bytes, trailing: bytes, size: int) -> None:
 
 
 def test_a_large_body_leaves_memory() -> None:
-    """Over 256 KiB the body is in a file, which has no name."""
+    """Over 1 MiB the body is in a file, which has no name."""
     body = bytes(MEMORY_SPOOL + 1)
-    received = RequestReader(65536, 1 << 20).feed(request_bytes(body))
+    received = RequestReader(65536, 2 * MEMORY_SPOOL).feed(request_bytes(body))
     assert received is not None
     file = received[1]
     assert isinstance(file.fileno(), int)
