@@ -1,10 +1,7 @@
 """One exchange with an SCGI backend, on any transport.
 
 `ScgiClientProtocol` sends one request and reads one answer, both at the same time, and closes.
-`ScgiClientFactory` makes one for ``reactor.connectTCP`` and endpoints::
-
-    factory = ScgiClientFactory(ScgiRequest(block, body), receiver, wheel=wheel, clock=reactor)
-    reactor.connectUNIX("/run/app.sock", factory)
+`wire.clientfactory` makes one for ``reactor.connectTCP`` and endpoints.
 
 Deadlines: `timeout` seconds for each wait on the backend to take more of the request, for its whole
 response head, and for each further piece of the body. Waiting for somebody
@@ -19,8 +16,8 @@ from math import inf
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IConnector, IPushProducer, IReactorTime
-from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import classImplements
@@ -28,7 +25,6 @@ from zope.interface import classImplements
 from scgiproxy.errors import (
     BackendError,
     BodyTimeout,
-    ConnectFailed,
     HeadTimeout,
     SendFailed,
     TruncatedResponse,
@@ -329,41 +325,3 @@ class ScgiClientProtocol(Protocol):
 
 
 classImplements(ScgiClientProtocol, IPushProducer, IDeadline, IWriteFailed)
-
-
-class ScgiClientFactory(ClientFactory):
-    """Makes the protocol of one exchange; a failed connection is told to `receiver`."""
-
-    noisy = False
-
-    def __init__(
-        self,
-        request: ScgiRequest,
-        receiver: IResponseReceiver,
-        *,
-        wheel: DeadlineWheel,
-        clock: IReactorTime,
-        timeout: float = 60.0,
-    ) -> None:
-        self._request = request
-        self._receiver = receiver
-        self._wheel = wheel
-        self._clock = clock
-        self._timeout = timeout
-
-    def buildProtocol(self, addr: IAddress | None) -> ScgiClientProtocol:  # noqa: ARG002
-        protocol = ScgiClientProtocol(
-            self._request,
-            self._receiver,
-            wheel=self._wheel,
-            clock=self._clock,
-            timeout=self._timeout,
-        )
-        protocol.factory = self
-        return protocol
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002
-        error = reason.value
-        if not isinstance(error, BackendError):
-            error = ConnectFailed(reason.getErrorMessage())
-        self._receiver.response_failed(error)

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from errno import EAGAIN, EALREADY, ECONNABORTED, EINPROGRESS, EISCONN
 from math import inf
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
@@ -22,16 +22,13 @@ from zope.interface import classImplements
 from scgiproxy.errors import ConnectFailed
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
+from scgiproxy.wire.backlog import Backlog, Target
 from scgiproxy.wire.connect_error import backlog_full, connect_failed, timed_out
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial, unix_socket_name
 from scgiproxy.wire.transport import BackendConnection, SocketAddress
 
-BACKLOG_PAUSE = 0.01
-"""Seconds between two looks at a UNIX socket whose listen queue is full."""
-
-_Target: TypeAlias = bytes | tuple[str, int] | tuple[str, int, int, int]
 _NONBLOCK = int(getattr(socket, "SOCK_NONBLOCK", 0))
 # Plain numbers: arithmetic on the members of an enum is Python code.
 _STREAM = int(socket.SOCK_STREAM) | _NONBLOCK
@@ -66,7 +63,7 @@ class Dialer:
     ) -> None:
         self.reactor = reactor
         self.wheel = DeadlineWheel(reactor) if wheel is None else wheel
-        self.backlog = _Backlog(reactor)
+        self.backlog = Backlog(reactor)
         # Not IReactorFDSet: MemoryReactor provides that, and never calls a descriptor.
         if not isinstance(reactor, PosixReactorBase):
             descriptors = None
@@ -114,7 +111,7 @@ class Dialer:
             self.descriptors.put_off(work)
 
 
-def _socket_address(address: SocketAddress) -> tuple[int, _Target]:
+def _socket_address(address: SocketAddress) -> tuple[int, Target]:
     if isinstance(address, IPv4Address):
         return _INET, (address.host, address.port)
     if isinstance(address, UNIXAddress):
@@ -142,7 +139,7 @@ class _Attempt:
         "target",
     )
 
-    target: _Target
+    target: Target
 
     def __init__(
         self,
@@ -331,43 +328,3 @@ class _Attempt:
 
 
 classImplements(_Attempt, IReadWriteDescriptor, IDeadline)
-
-
-class _Backlog:
-    """Attempts that wait for a place in the listen queue of a UNIX socket, first come first.
-
-    The kernel tells nobody when there is one, so they are tried again, one timer for all.
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._queues: dict[_Target, dict[_Attempt, None]] = {}
-        self._call: IDelayedCall | None = None
-
-    def has(self, target: _Target) -> bool:
-        return target in self._queues
-
-    def add(self, attempt: _Attempt) -> None:
-        self._queues.setdefault(attempt.target, {})[attempt] = None
-        if self._call is None:
-            self._call = self._reactor.callLater(BACKLOG_PAUSE, self._look)
-
-    def remove(self, attempt: _Attempt) -> None:
-        queue = self._queues[attempt.target]
-        del queue[attempt]
-        if not queue:
-            del self._queues[attempt.target]
-        if not self._queues and self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def _look(self) -> None:
-        self._call = None
-        try:
-            for target in list(self._queues):
-                while queue := self._queues.get(target):
-                    if not next(iter(queue)).try_again():
-                        break
-        finally:
-            if self._queues and self._call is None:
-                self._call = self._reactor.callLater(BACKLOG_PAUSE, self._look)

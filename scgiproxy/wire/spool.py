@@ -33,6 +33,10 @@ class SpoolUse:
         self.memory = 0
 
 
+_OTHERS = SpoolUse()
+"""Of the spools that nobody counts, which share their memory all the same."""
+
+
 class SpoolingConsumer:
     """Reads an upload of unknown length into a spool of at most `limit` bytes (0: any number)."""
 
@@ -83,7 +87,7 @@ class Spool:
         use: SpoolUse | None = None,
     ) -> None:
         self._limit = limit
-        self._file = _SpoolFile(use or SpoolUse(), max_size=memory, dir=directory)
+        self._file = _SpoolFile(use or _OTHERS, max_size=memory, dir=directory)
         self.size = 0
 
     def write(self, data: bytes) -> None:

@@ -78,7 +78,7 @@ def test_while_its_chunked_upload_is_spooled(
     """Nothing of it reaches the backend, and the file is gone."""
     with Connection(gateway.http) as connection:
         connection.send(b"POST /app/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-        connection.send(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+        connection.send(b"200000\r\n" + bytes(1 << 21) + b"\r\n")
         wait_until(lambda: spool_files(gateway), "a spool file is there")
         leave(connection)
     wait_until(lambda: not spool_files(gateway), "the spool file is gone")

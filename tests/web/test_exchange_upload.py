@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.errors import BackendError
+from scgiproxy.wire.spool import MEMORY_SPOOL
 from tests.web.answers import Log
 from tests.web.harness import CHUNKED, GET, OK, POST, STREAM, Gateway
 
@@ -294,9 +295,9 @@ def test_spool_that_fails_is_500(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    client = gateway.client().send(CHUNKED + b"%x\r\n" % 300_000)
+    client = gateway.client().send(CHUNKED + b"%x\r\n" % (MEMORY_SPOOL + 1))
     with Log() as log:
-        client.send(b"x" * 300_000)
+        client.send(b"x" * (MEMORY_SPOOL + 1))
     assert client.answer.status == 500
     assert "No space left" in log.line()
     other = gateway.client().send(GET)

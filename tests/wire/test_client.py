@@ -20,7 +20,8 @@ from scgiproxy.errors import (
 from scgiproxy.interfaces import IDeadline, IWriteFailed
 from scgiproxy.scgi.request import frame
 from scgiproxy.wire.body import BytesBody, RequestBody
-from scgiproxy.wire.client import Phase, ScgiClientFactory, ScgiRequest
+from scgiproxy.wire.client import Phase, ScgiRequest
+from scgiproxy.wire.clientfactory import ScgiClientFactory
 from scgiproxy.wire.deadline import DeadlineWheel
 from tests.web.memory import TcpTransport
 from tests.wire.exchanging import BLOCK, HEAD, Exchange, Receiver, Upload, connect

@@ -27,7 +27,8 @@ from scgiproxy.message.backend_url import (
 from scgiproxy.message.environ import StaticEnviron, request_block
 from scgiproxy.message.headers import HeaderList, is_token
 from scgiproxy.wire.agent.response import AgentRequest, ResponseReceiver
-from scgiproxy.wire.client import ScgiClientFactory, ScgiClientProtocol, ScgiRequest
+from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
+from scgiproxy.wire.clientfactory import ScgiClientFactory
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
 from scgiproxy.wire.spool import Spool

@@ -22,7 +22,7 @@ class ScgiServerFactory(Site):
     - `timeout`: seconds without a byte from the gateway, while it should send or read; None for no
       limit. How long a resource takes is its own affair.
     - `max_header`: bytes of the request's variables; more is answered with 400.
-    - `max_body`: bytes of a request's body; more is answered with 413. Over 256 KiB it is kept in an
+    - `max_body`: bytes of a request's body; more is answered with 413. Over 1 MiB it is kept in an
       unlinked temporary file.
     - `mount`: the decoded path where the application is, for gateways that send no PATH_INFO; such
       as ``b"/app"``. With PATH_INFO, SCRIPT_NAME says it.
