@@ -11,7 +11,7 @@ from typing import Self
 
 import pytest
 
-from tests.e2e.processes import Process, free_port
+from tests.e2e.processes import Process, free_port, wait_until
 
 WORKERS = int(os.environ.get("SCGIPROXY_TEST_WORKERS", "1"))
 """How many workers every gateway has that a test does not give a number itself."""
@@ -61,6 +61,19 @@ class GatewayProcess(Process):
     def http(self) -> tuple[str, int]:
         """Where it listens."""
         return ("127.0.0.1", self.port)
+
+    def _wait_for_start(self) -> None:
+        """Also for its workers: they come when it listens already."""
+        super()._wait_for_start()
+        if self.workers > 1:
+            wait_until(self._all_serve, f"{self.name} has {self.workers} workers that serve", 30)
+
+    def _all_serve(self) -> bool:
+        try:
+            names = [Path(f"/proc/{pid}/comm").read_text() for pid in self.worker_pids]
+        except OSError:
+            return False
+        return sum(name.startswith("scgiproxy ") for name in names) == self.workers
 
     @property
     def worker_pids(self) -> list[int]:

@@ -6,8 +6,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,7 +75,10 @@ class WorkerService(GatewayService):
 
 
 class Worker:
-    """The process around it: does what the parent says, and ends when the parent is gone."""
+    """The process around it: does what the parent says, and ends when the parent is gone.
+
+    `on_serving` is called when it accepts connections.
+    """
 
     log = Logger()
 
@@ -82,6 +86,7 @@ class Worker:
         self._reactor = reactor
         self._service: WorkerService | None = None
         self._is_stopping = False
+        self.on_serving: Callable[[], object] = lambda: None
         self.link = Link(number)
         self.link.answer("prepare", self._prepare)
         self.link.answer("serve", self._serve)
@@ -107,6 +112,7 @@ class Worker:
         except ConfigError as error:
             raise ValueError(str(error)) from None
         self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
+        self.on_serving()
         return None
 
     def _parent_is_gone(self) -> None:
@@ -129,6 +135,12 @@ class Worker:
         self._is_stopping = True
 
 
+def _be_called(name: str) -> None:
+    """Be shown so by `top` and `ps -o comm`, where the system can do that."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
 def main(arguments: Sequence[str]) -> None:
     """The whole process. `arguments` are those of `process.command`: the reactor's module, words
     for who looks at processes, and the worker's number."""
@@ -140,10 +152,8 @@ def main(arguments: Sequence[str]) -> None:
 
     from twisted.internet import reactor
 
-    with suppress(OSError):
-        # What `ps -o comm` and `top` show.
-        Path("/proc/self/comm").write_text(f"scgiproxy {word}")
     worker = Worker(int(word), reactor)
+    worker.on_serving = partial(_be_called, f"scgiproxy {word}")
     worker.link.connect(reactor, LINK_FD)
     os.close(LINK_FD)
     send_events(worker.link)

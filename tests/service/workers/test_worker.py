@@ -92,7 +92,10 @@ def test_it_is_made_then_serves(child: Child, bound: socket.socket, tmp_path: Pa
     service = child.worker._service
     assert service is not None
     assert service.listeners.ports == []
+    serving: list[bool] = []
+    child.worker.on_serving = lambda: serving.append(bool(service.listeners.ports))
     assert result_of(child.ask("serve")) is None
+    assert serving == [True]
     (port,) = service.listeners.ports
     assert port.getHost().port == bound.getsockname()[1]
     stopped = service.stopService()
