@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def compiled(name: str, folder: Path) -> Path:
@@ -28,22 +29,33 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(port: int) -> None:
-    """Until something listens on `port`, for ten seconds at most."""
-    for _ in range(500):
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until something listens on `port`, for half a minute at most."""
+    for _ in range(1500):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        if process.poll() is not None:
+            break
         time.sleep(0.02)
-    raise SystemExit(f"nothing listens on port {port}")
+    raise SystemExit(f"nothing listens on port {port}: {process.args!r}, {process.returncode}")
+
+
+def _may_be_stopped() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 @contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[int]:
     """The program, by its process id, once something listens on `port`."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    # Who stops the benchmark while it starts a program would leave that one behind.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_may_be_stopped
+    )
     try:
-        wait_for(port)
+        _may_be_stopped()
+        wait_for(port, process)
         yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGTERM)

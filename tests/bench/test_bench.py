@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench.figures import Results
+from tests.bench.processes import tree
 from tests.bench.servers import GATEWAY, SERVERS
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed"),
+]
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_one_work_goes_through_all_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,3 +36,19 @@ def test_one_work_goes_through_all_parts(
         assert figures["memory"] > 0, server
     assert results.series("rate", "e-chunked", GATEWAY)[0] > 0
     assert "1 KiB answers, TCP, 1 client" in capsys.readouterr().out
+
+
+def test_what_was_started_ends_when_the_benchmark_is_stopped(tmp_path: Path) -> None:
+    """And the figures of the rounds until then are kept."""
+    written = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "tests.bench", "--only", "a-1", "--servers", GATEWAY]
+    command += ["--rounds", "1000", "--seconds", "0.2", "--json", str(written)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"a-1 ")
+        started = tree(process.pid)[1:]
+        assert started  # the origin at least
+        process.terminate()
+        assert process.wait(30) != 0
+    assert Results.read(written).series("rate", "a-1", GATEWAY)
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
