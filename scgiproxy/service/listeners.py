@@ -102,14 +102,19 @@ class ListenerService(Service):
         self.log.info("listening on {address}", address=_shown(port.getHost()), notice=True)
 
     def _take(self, port: IListeningPort, listener: Listener) -> None:  # noqa: ARG002  of a kind
-        """Have the connections of `port` be served. Raises ValueError if that cannot be done."""
+        """Have the connections of `port` be served. Raises ConfigError if that cannot be done."""
         serve_promptly(port, self._descriptors)
 
     def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:
-        problem = problem_of(listener, _reason(failure))
-        problems.append(problem)
+        error = failure.value
+        if isinstance(error, ConfigError):
+            found = list(error.problems)
+        else:
+            found = [problem_of(listener, _reason(failure))]
+        problems += found
         if self._bound:  # an endpoint of a plugin, that takes its time
-            self.log.critical("{problem}", problem=problem)
+            for problem in found:
+                self.log.critical("{problem}", problem=problem)
 
     def stopService(self) -> Deferred[Any]:
         """Close the sockets; connections stay. Fires when the sockets are closed."""
@@ -196,8 +201,6 @@ def _explained(text: str, error: Exception) -> str:
 
 def _reason(failure: Failure) -> str:
     error = failure.value
-    if isinstance(error, ValueError):
-        return str(error)
     if isinstance(error, OSError) and error.strerror:  # the lock beside a UNIX socket
         path = os.fsdecode(error.filename2 or error.filename or "")
         return f"cannot listen: {path}: {error.strerror}" if path else error.strerror

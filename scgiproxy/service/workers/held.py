@@ -15,6 +15,8 @@ from scgiproxy.service.listeners import ListenerService, endpoint_text, problem_
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
 
+_NOT_SHARED = "this kind of endpoint cannot be shared by workers"
+
 
 class HeldListeners(ListenerService):
     """Listens, and accepts nobody.
@@ -63,7 +65,7 @@ class HeldListeners(ListenerService):
 
     def _take(self, port: Any, listener: Listener) -> None:
         if not hasattr(port, "stopReading"):
-            raise ValueError(f"{_NOT_SHARED}: its port is no socket")
+            raise ConfigError([problem_of(listener, f"{_NOT_SHARED}: its port is no socket")])
         # Before the reactor's next turn: nobody has been accepted.
         port.stopReading()
         # Closed, and not shut down: that would be for the workers' sockets as well.
@@ -73,6 +75,3 @@ class HeldListeners(ListenerService):
     def _close_ports(self) -> list[Any]:
         self._held.clear()
         return super()._close_ports()
-
-
-_NOT_SHARED = "this kind of endpoint cannot be shared by workers"

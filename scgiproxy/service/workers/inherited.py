@@ -115,7 +115,7 @@ class _SocketReactor:
     def _listen(self, factory: Any) -> IListeningPort:
         fd, self._fd = self._fd, -1
         if fd < 0:
-            raise ValueError("this kind of endpoint cannot be shared by workers: it listens twice")
+            raise ValueError("workers cannot share an endpoint that listens twice")
         with socket.socket(fileno=fd) as skt:
             if skt.family == socket.AF_UNIX:
                 kind: Any = InheritedUnixPort
