@@ -72,6 +72,9 @@ class RequestReader:
     - `between_requests`: all that was fed is read, and another request may follow.
     """
 
+    # mypyc wants to know.
+    __deletable__ = ["_events", "_parser"]
+
     _limits: ConnectionLimits
     _events: RequestEvents
 
