@@ -8,10 +8,12 @@ is also what follows from deadlines and backpressure (see `web.flow`), and 100 C
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
+from zope.interface import classImplements
 
 from scgiproxy.errors import ClientError, RequestTimeout
 from scgiproxy.message.framing import BodyKind, RequestFraming
@@ -58,6 +60,11 @@ class HttpChannel(LingeringClose):
         self._client_sending = False
 
     # -- the connection ------------------------------------------------------------------------
+
+    def makeConnection(self, transport: Any) -> None:
+        """See `IProtocol`; its base class in Twisted would keep this one from being compiled."""
+        self.transport = transport
+        self.connectionMade()
 
     def connectionMade(self) -> None:
         site = self.factory
@@ -339,3 +346,6 @@ class HttpChannel(LingeringClose):
             self._refuse(RequestTimeout(f"no complete head within {timeout:g} s"))
         else:
             self._close()
+
+
+classImplements(HttpChannel, IProtocol)

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol
 from zope.interface import classImplements
 
 from scgiproxy.interfaces import IDeadline
@@ -31,7 +30,7 @@ class Pause(Enum):
 _NO_PAUSE: frozenset[Pause] = frozenset()
 
 
-class FlowControl(Protocol):
+class FlowControl:
     """The backpressure of both directions of one connection, and its deadline.
 
     Subclasses say what follows (`has_sent`, `deadline_passed`).

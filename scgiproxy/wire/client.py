@@ -16,8 +16,7 @@ from math import inf
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IProtocol, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import classImplements
@@ -75,7 +74,7 @@ class ScgiRequest:
     half_close: bool = False
 
 
-class ScgiClientProtocol(Protocol):
+class ScgiClientProtocol:
     """Sends `request` when connected, and tells `receiver` of the answer.
 
     `sent` and `received` count bytes; `first_bytes` has the beginning of the answer; `last_phase`
@@ -83,6 +82,7 @@ class ScgiClientProtocol(Protocol):
     """
 
     transport: Any
+    factory: Any
     _receiver: Any
     # On the class only what an ordinary exchange neither reads nor changes.
     _send_blocked = False
@@ -114,6 +114,11 @@ class ScgiClientProtocol(Protocol):
         self.sent = 0
         self.received = 0
         self.first_bytes = b""
+
+    def makeConnection(self, transport: Any) -> None:
+        """See `IProtocol`; its base class in Twisted would keep this one from being compiled."""
+        self.transport = transport
+        self.connectionMade()
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -324,4 +329,4 @@ class ScgiClientProtocol(Protocol):
             self._wheel.watch(self)
 
 
-classImplements(ScgiClientProtocol, IPushProducer, IDeadline, IWriteFailed)
+classImplements(ScgiClientProtocol, IProtocol, IPushProducer, IDeadline, IWriteFailed)
