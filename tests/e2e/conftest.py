@@ -50,7 +50,11 @@ def start_gateway(tmp_path: Path) -> Iterator[Callable[[str], Gateway]]:
         def start(text: str) -> Gateway:
             nonlocal count
             count += 1
-            return stack.enter_context(Gateway(tmp_path, text, f"gateway{count}"))
+            gateway = stack.enter_context(Gateway(tmp_path, text, f"gateway{count}"))
+            if gateway.workers > 1:
+                # The port is open before.
+                wait_until(lambda: serving(gateway) >= gateway.workers, "every worker serves", 20)
+            return gateway
 
         yield start
 
