@@ -107,6 +107,8 @@ class SpawningReactor(MemoryReactorClock):
             "serve": lambda child, value: None,
             "alive": lambda child, value: None,
             "stop": stops,
+            # What is known of members, before it serves.
+            "members.all": lambda child, value: None,
         }
 
     def callWhenRunning(self, function: Any, *args: Any, **more: Any) -> None:
