@@ -181,8 +181,10 @@ def test_how_many_there_are(
         left = backend.over("left")
     assert max(one.others for one in over) < 5
     assert len(over) == 1 + 8 * 50
-    # The first one is whoever looked whether it listens.
-    assert len(left) <= KEPT + 1
+    if gateway.workers == 1:
+        # The first one is whoever looked whether it listens. A place that goes to another worker
+        # takes none along: what was ready for it is closed.
+        assert len(left) <= KEPT + 1
     assert over[0].age >= WAITING
 
 
