@@ -62,7 +62,9 @@ class Changed(GatewayProcess):
 
     def __init__(self, folder: Path) -> None:
         (folder / "app.tac").write_text(textwrap.dedent(APPLICATION))
-        super().__init__(folder / "app.conf", int((folder / "port").read_text()), "gateway")
+        super().__init__(
+            folder / "app.conf", int((folder / "port").read_text()), "gateway", workers=1
+        )
         start = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}", "-y", "app.tac"]
         self.command = [str(word) for word in start]
 
