@@ -116,10 +116,11 @@ class ICall(Interface):
     dispatch: object = Attribute("The `pool.dispatch.Dispatch` of this call; set by the pool.")
     request: Facts | None = Attribute("What the request is; without it there is no session.")
 
-    def connected(backend: object, address: IAddress) -> IProtocol:
+    def connected(backend: object, address: IAddress) -> IProtocol | None:
         """A connection to `backend` (a `pool.backend.Backend`) is up: the protocol to put on it.
 
-        From here on ``dispatch.release`` must be called, once. If this raises, that is logged, the
+        From here on ``dispatch.release`` must be called, once. None gives the connection up; then
+        ``dispatch.cancel`` has been called. If this raises, that is logged, the
         connection is closed and `dispatch_failed` follows after all.
         """
 

@@ -140,7 +140,11 @@ class Exchange:
     def _check_size(self, content_length: int | None) -> None:
         limit = self._resource.max_header
         # A body that is still to be spooled has a length of ten digits at the most.
-        size = len(self._block) + FRAMING_SIZE + len(str(content_length or 10**9))
+        size = (
+            len(self._block)
+            + FRAMING_SIZE
+            + len(str(10**9 if content_length is None else content_length))
+        )
         if size > limit:
             raise HeadersTooLarge(
                 f"the request's header block is {size} bytes;"
@@ -162,7 +166,7 @@ class Exchange:
     def _find_backend(self) -> None:
         self._resource.pool.dispatch(self)
 
-    def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol:  # noqa: ARG002
+    def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol | None:  # noqa: ARG002
         resource = self._resource
         request = self.request
         block = self._block
@@ -177,6 +181,11 @@ class Exchange:
             # For the backend, and for Header and RequestHeader.
             request.environment.update(self.dispatch.environment())
             block = self._block = resource.block(request, backend.path)
+            try:
+                self._check_size(0 if body is None else body.length)
+            except HeadersTooLarge as error:
+                self._give_up(error)
+                return None
         self._client = ScgiClientProtocol(
             # By position: on CPython 3.11 keywords cost more than the rest of the call.
             ScgiRequest(block, body, request.method == b"HEAD", backend.settings.half_close),
@@ -332,6 +341,12 @@ class Exchange:
 
     def upload_failed(self, failure: Failure) -> None:
         self._fail(failure.value or GatewayError("the upload failed without a reason"))
+
+    def _give_up(self, error: HeadersTooLarge) -> None:
+        """The connection is of no use, though its backend has done nothing wrong."""
+        dispatch, self.dispatch = self.dispatch, None
+        dispatch.cancel()
+        self._fail(error)
 
     # -- the end -------------------------------------------------------------------------------
 

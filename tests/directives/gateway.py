@@ -47,10 +47,13 @@ class Attempt:
     def open(self) -> bool:
         return self.end is None and not self.given_up
 
-    def accept(self) -> BackendEnd:
-        """The backend takes the connection."""
+    def accept(self) -> BackendEnd | None:
+        """The backend takes the connection; None if the gateway has no use for it any more."""
         self._settle()
         protocol = self._factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4000))
+        if protocol is None:
+            self.given_up = True
+            return None
         self.end = BackendEnd(protocol, self.reactor)
         return self.end
 
@@ -248,8 +251,9 @@ class ConfiguredGateway:
                     attempt.refuse()
                 else:
                     end = attempt.accept()
-                    end.answer(answers.pop(0) if len(answers) > 1 else answers[0])
-                    end.close()
+                    if end is not None:
+                        end.answer(answers.pop(0) if len(answers) > 1 else answers[0])
+                        end.close()
             self.settle()
         return Asked(client, self.attempts[before:])
 
@@ -258,6 +262,7 @@ class ConfiguredGateway:
     def accept(self) -> BackendEnd:
         """Let the newest attempt to connect succeed."""
         end = self.attempts[-1].accept()
+        assert end is not None
         self.settle()
         return end
 

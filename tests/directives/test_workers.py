@@ -109,6 +109,30 @@ def test_max_header(configured: Configured, place: str) -> None:
     assert int(end.end.transport.value().partition(b":")[0]) <= 1000
 
 
+@behaviour("maxheader=")
+@pytest.mark.parametrize("path", ["", "/a/longer/path"])
+def test_max_header_with_a_members_own_variables(configured: Configured, path: str) -> None:
+    """What is added for the member counts as well: never is more sent, and its place is free."""
+    gateway = configured(
+        "ProxyPass / balancer://b/ pathinfo=On\n"
+        f"BalancerMember balancer://b scgi://127.0.0.1{path} maxheader=1000 route=r1 max=1"
+    )
+    sizes, refused = [], 0
+    for length in range(400, 800, 7):
+        asked = gateway.ask("/", "X-Long: " + "x" * length)
+        assert asked.status in (200, 431)
+        refused += asked.status == 431
+        sizes += [
+            int(attempt.end.transport.value().partition(b":")[0])
+            for attempt in asked.attempts
+            if attempt.end is not None
+        ]
+    assert max(sizes) <= 1000 < max(sizes) + 10
+    assert refused
+    assert all(not attempt.open for attempt in gateway.attempts)
+    assert gateway.ask("/").status == 200
+
+
 @behaviour("halfclose=")
 @pytest.mark.parametrize(
     ("word", "closes"), [("", False), ("halfclose=off", False), ("halfclose=On", True)]
