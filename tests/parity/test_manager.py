@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.e2e.http_client import Response, ask
+from tests.e2e.http_client import Connection, Response, ask
 from tests.parity.sides import Apache, gateway
 from tests.parity.site import Site
 
@@ -73,8 +73,11 @@ def test_the_same_elements(managers: tuple[Manager, Manager]) -> None:
 
 def test_after_requests(managers: tuple[Manager, Manager]) -> None:
     for manager in managers:
-        for _ in range(5):
-            assert manager.ask("GET", "/plain/x").status == 200
+        request = f"GET /plain/x HTTP/1.1\r\nHost: main.test:{manager.port}\r\n\r\n".encode()
+        # On one connection, and so to one worker: whose turns are compared.
+        with Connection(("127.0.0.1", manager.port)) as connection:
+            for _ in range(5):
+                assert connection.ask(request).status == 200
     apache, ours = both(managers)
     assert ours == apache
 
