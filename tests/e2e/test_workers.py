@@ -58,7 +58,7 @@ def owner(gateway: Gateway, connection: Connection) -> int:
 
 def test_every_worker_serves(start: Start, backend: ScriptedBackend) -> None:
     """And who looks at the processes sees which is which."""
-    gateway = start(f"ProxyPass / {backend.url}/", workers=3)
+    gateway = start(f"KeepAliveTimeout 60\nProxyPass / {backend.url}/", workers=3)
     pids = gateway.worker_pids
     assert len(pids) == 3
     words = [Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1] for pid in pids]

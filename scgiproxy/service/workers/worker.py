@@ -129,6 +129,8 @@ class Worker:
 
     def _stop_running(self) -> None:
         if not self._is_stopping:
+            # At once: the reactor tells of its end later, and may be stopped only once.
+            self._is_stopping = True
             self._reactor.stop()
 
     def _stopping(self) -> None:

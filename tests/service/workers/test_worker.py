@@ -37,6 +37,9 @@ class Reactor(MemoryReactorClock):
 
     def stop(self) -> None:
         self.stops += 1
+
+    def fire_shutdown(self) -> None:
+        """A later turn of the reactor."""
         for function, args, more in self.triggers.get("before", {}).get("shutdown", ()):
             function(*args, **more)
 
@@ -148,6 +151,8 @@ def test_it_ends_once(
     end(child)
     child.pump.flush()
     assert child.reactor.stops == 1
+    child.worker._told_to_end(15, None)
+    child.reactor.fire_shutdown()
     child.parent.tell("stop")
     child.parent.close()
     child.pump.flush()
