@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Final, Protocol
 
-from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IReactorTime
 
 from scgiproxy.errors import BackendError
-from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address
+from scgiproxy.pool.condition import Condition, Member, make_life
 from scgiproxy.pool.ejection import ErrorRate
 from scgiproxy.pool.statistics import BackendStatistics
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.health import ProbeResult
-
-
-class Condition(Enum):
-    """What is known of a balancer member."""
-
-    UP = "up"
-    DOWN = "down"
-    """Failed, and left alone until its retry time."""
-    PROBATION = "probation"
-    """The retry time has come, and one request is finding out."""
-    RECOVERING = "recovering"
-    """Used again before its retry time (``forcerecovery``); it has not answered yet."""
-
 
 # Looking a member up in its class costs more than the comparison.
 _UP: Final = Condition.UP
@@ -37,8 +22,6 @@ _PROBATION: Final = Condition.PROBATION
 _RECOVERING: Final = Condition.RECOVERING
 
 _UNKNOWN: Final = BackendError("another process has found it failing")
-
-_log = Logger()
 
 
 class Sharing(Protocol):
@@ -54,7 +37,7 @@ class Sharing(Protocol):
         """Its condition, its last fault or its check is another one now."""
 
 
-class Backend:
+class Backend(Member):
     """A backend of one `pool.dispatch.Pool`.
 
     - `label`: the URL as the user knows it.
@@ -139,7 +122,7 @@ class Backend:
         self.statistics = BackendStatistics()
         self._rate = None if settings.eject_rate is None else ErrorRate(settings.eject_rate)
         self._clock = clock
-        self._life = _life(self)
+        self._life = make_life(self)
 
     def __repr__(self) -> str:
         limit = "" if self.limit is None else f" of {self.limit}"
@@ -167,7 +150,7 @@ class Backend:
 
     @property
     def state_name(self) -> str:
-        """One of `web.gatewaynumbers.BACKEND_STATES`: `state` in one word, for programs."""
+        """One of `pool.condition.BACKEND_STATES`: `state` in one word, for programs."""
         if self.stopped:
             return "stopped"
         if self.disabled:
@@ -321,111 +304,3 @@ class Backend:
         share = (now - self.up_since) / span if span else 1.0
         self.factor = max(1, min(self.full_factor, round(self.full_factor * share)))
         return share < 1.0
-
-
-class _Life(Protocol):
-    """What happens to a member."""
-
-    def failed(self, fault: BackendError, now: float) -> None: ...
-
-    def probed(self) -> None: ...
-
-    def answered(self, now: float) -> None: ...
-
-    def proved(self, now: float) -> None: ...
-
-    def unproved(self) -> None: ...
-
-    def recovered(self) -> None: ...
-
-
-_builder = TypeMachineBuilder(_Life, Backend)
-_up = _builder.state("up")
-_down = _builder.state("down")
-_probation = _builder.state("probation")
-_recovering = _builder.state("recovering")
-
-
-@_up.upon(_Life.failed).to(_down)
-def _put_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
-    backend.down_since = now
-    _leave_alone(backend, fault, now)
-    if backend.is_copy:
-        return
-    _log.warn(
-        "{log_key}: {label} of balancer://{balancer} is in error, and tried again after"
-        " {retry:g} s: {fault}",
-        log_key=fault.log_key,
-        label=backend.label,
-        balancer=backend.balancer,
-        retry=backend.settings.retry,
-        fault=str(fault),
-    )
-
-
-@_down.upon(_Life.failed).to(_down)
-@_probation.upon(_Life.failed).to(_down)
-@_recovering.upon(_Life.failed).to(_down)
-def _keep_in_error(_: _Life, backend: Backend, fault: BackendError, now: float) -> None:
-    _leave_alone(backend, fault, now)
-    if backend.is_copy:
-        return
-    _log.debug(
-        "{log_key}: {label} of balancer://{balancer} is still in error: {fault}",
-        log_key=fault.log_key,
-        label=backend.label,
-        balancer=backend.balancer,
-        fault=str(fault),
-    )
-
-
-def _leave_alone(backend: Backend, fault: BackendError, now: float) -> None:
-    backend.condition = _DOWN
-    backend.down_until = now + backend.settings.retry
-    if fault.unreachable and backend.on_unreachable is not None:
-        backend.on_unreachable(backend)
-
-
-@_down.upon(_Life.probed).to(_probation)
-def _probe(_: _Life, backend: Backend) -> None:
-    backend.condition = _PROBATION
-
-
-@_probation.upon(_Life.unproved).to(_down)
-def _leave_to_next(_: _Life, backend: Backend) -> None:
-    backend.condition = _DOWN
-
-
-@_probation.upon(_Life.answered).to(_up)
-@_recovering.upon(_Life.answered).to(_up)
-@_down.upon(_Life.proved).to(_up)
-@_probation.upon(_Life.proved).to(_up)
-@_recovering.upon(_Life.proved).to(_up)
-def _use(_: _Life, backend: Backend, now: float) -> None:
-    backend.condition = _UP
-    backend.up_since = now
-    backend.warm(now)
-    if backend.is_copy:
-        return
-    _log.info(
-        "backend.up: {label} of balancer://{balancer} is up again; it was in error for"
-        " {seconds:.0f} s",
-        label=backend.label,
-        balancer=backend.balancer,
-        seconds=now - backend.down_since,
-    )
-
-
-@_down.upon(_Life.recovered).to(_recovering)
-@_probation.upon(_Life.recovered).to(_recovering)
-def _try_again(_: _Life, backend: Backend) -> None:
-    backend.condition = _RECOVERING
-
-
-# A request from before the failure: that it is answered does not say that new ones would be.
-_down.upon(_Life.answered).loop().returns(None)
-# All requests that go to it find out.
-_recovering.upon(_Life.probed).loop().returns(None)
-_recovering.upon(_Life.recovered).loop().returns(None)
-
-_life = _builder.build()

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterable
 
 from scgiproxy.log.events import Logger
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.probe import Probe, check_block
 from scgiproxy.pool.turns import Subject, Turns

@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.connecting import Connecting
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.route import Route

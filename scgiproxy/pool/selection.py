@@ -7,7 +7,8 @@ from enum import Enum
 from math import inf
 
 from scgiproxy.interfaces import IAbstention, IBalancingMethod, ISessionAccounting
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.facts import Facts
 from scgiproxy.rules.sticky import Session, redirect_chain

@@ -20,22 +20,6 @@ from scgiproxy.web.statistics import ConnectionPhase
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-BACKEND_STATES = (
-    "up",
-    "recovering",
-    "probation",
-    "down",
-    "unhealthy",
-    "draining",
-    "disabled",
-    "stopped",
-)
-"""The words for `BackendNumbers.state_name`. The first four are those of `pool.backend.Condition`;
-unhealthy is what health checks say, the rest is what somebody has set."""
-
-USED_STATES = frozenset(("up", "recovering"))
-"""The states in which any request may go there."""
-
 
 class TimelineNumbers(Protocol):
     """What is shown of durations; `pool.statistics.Timeline` is one."""

@@ -21,15 +21,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.utils import floatToGoString
 
+from scgiproxy.pool.condition import BACKEND_STATES, USED_STATES
 from scgiproxy.pool.histogram import BUCKETS, Histogram
-from scgiproxy.web.gatewaynumbers import (
-    BACKEND_STATES,
-    USED_STATES,
-    BackendNumbers,
-    GatewayNumbers,
-    MountNumbers,
-    PoolNumbers,
-)
+from scgiproxy.web.gatewaynumbers import BackendNumbers, GatewayNumbers, MountNumbers, PoolNumbers
 from scgiproxy.web.statistics import ConnectionPhase
 
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from typing import TypeVar
 from twisted.web.server import Request
 from twisted.web.template import Flattenable, Tag, tags
 
+from scgiproxy.pool.condition import USED_STATES
 from scgiproxy.pool.histogram import Histogram
 from scgiproxy.pool.statistics import CHART, Chart
 from scgiproxy.web.amounts import count, duration, rate, size
 from scgiproxy.web.gatewaynumbers import (
-    USED_STATES,
     BackendNumbers,
     GatewayNumbers,
     MountNumbers,

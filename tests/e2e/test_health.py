@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from scgiproxy.pool.backend import Condition
+from scgiproxy.pool.condition import Condition
 from tests.e2e.in_process import InProcess, until
 from tests.e2e.scripted import AwaitEnd, ReadHead, ScriptedBackend, answer
 

@@ -17,7 +17,8 @@ from scgiproxy.errors import (
     QueueTimeout,
 )
 from scgiproxy.message.backend_url import TcpAddress
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.rules.backend import BackendSettings
 
 

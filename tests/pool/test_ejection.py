@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 
 from scgiproxy.errors import BadResponse, ClientGone, ConnectFailed, TruncatedResponse
 from scgiproxy.message.backend_url import UnixAddress
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.ejection import FEWEST, WINDOW, ErrorRate
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Scene

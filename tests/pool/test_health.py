@@ -8,7 +8,8 @@ import pytest
 
 from scgiproxy.errors import BackendBusy, BadResponse
 from scgiproxy.message.backend_url import UnixAddress
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.health import LONGEST_CHECK
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.health import CheckMethod, ProbeResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.errors import BackendBusy, BadResponse
-from scgiproxy.pool.backend import Condition
+from scgiproxy.pool.condition import Condition
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.health import CheckMethod, ProbeResult
 from tests.pool.probing import GONE, Probed, lose, member, put_in_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scgiproxy.errors import ConnectFailed
-from scgiproxy.pool.backend import Condition
+from scgiproxy.pool.condition import Condition
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Scene
 

@@ -17,7 +17,7 @@ from scgiproxy.errors import (
     TruncatedResponse,
 )
 from scgiproxy.interfaces import IResponseTimes
-from scgiproxy.pool.backend import Condition
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Call, Scene

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 
+from scgiproxy.pool.condition import BACKEND_STATES
 from scgiproxy.pool.histogram import BUCKETS
-from scgiproxy.web.gatewaynumbers import BACKEND_STATES, GatewayNumbers
+from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.metricfamilies import families
 from tests.web.gateway_numbers import HOSTILE, STARTED, Backend, Pool, everything, mount, numbers
 

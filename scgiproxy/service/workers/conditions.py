@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 from twisted.internet.interfaces import IReactorTime
 
 from scgiproxy.errors import BackendError
-from scgiproxy.pool.backend import Backend, Condition
+from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.service.workers.batch import Batch

@@ -35,7 +35,7 @@ STATES = {
     "disabled": "Disabled",
     "stopped": "Stopped",
 }
-"""What `web.gatewaynumbers.BACKEND_STATES` are called."""
+"""What `pool.condition.BACKEND_STATES` are called."""
 
 _FLAGS = {
     Flag.DRAINING: "draining",

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.condition import USED_STATES
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.pool.statistics import Chart
 from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.rules.parameters import as_text
-from scgiproxy.web.gatewaynumbers import USED_STATES, GatewayNumbers, MemberNumbers, PoolNumbers
+from scgiproxy.web.gatewaynumbers import GatewayNumbers, MemberNumbers, PoolNumbers
 
 _MINUTE = 60
 
@@ -32,7 +33,7 @@ class MemberState:
     """One member. Times are seconds since the epoch, durations seconds.
 
     - `id`: names it on the page; made of the names, and of nothing that could be mistaken there.
-    - `state`: one of `web.gatewaynumbers.BACKEND_STATES`; `status_words`: as Apache tells it.
+    - `state`: one of `pool.condition.BACKEND_STATES`; `status_words`: as Apache tells it.
     - `weight`: the load factor; `weight_now`: while it is slowly started, else the same.
     - `load`: what the method keeps, Apache's lbstatus; 0 if that is no number.
     - `percentiles`: p50, p90 and p99 of the last minute; None without a request.

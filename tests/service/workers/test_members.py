@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scgiproxy.errors import BadResponse, ConnectFailed
 from scgiproxy.log.events import gateway_events
 from scgiproxy.message.backend_url import TcpAddress
-from scgiproxy.pool.backend import Condition
+from scgiproxy.pool.condition import Condition
 from scgiproxy.pool.discovery import Found
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.web.manager.editing import NotDone
