@@ -1,4 +1,4 @@
-"""One call on its way to a backend: the attempts to connect, and the place that is held.
+"""One call on its way to a backend: the attempts to connect.
 
 When nothing is limited and the backend is there, the way from `Pool.dispatch` to the socket is a
 handful of calls: `begin`, ``Dialer.dial``, `buildProtocol`, ``call.connected``.
@@ -6,7 +6,6 @@ handful of calls: `begin`, ``Dialer.dial``, `buildProtocol`, ``call.connected``.
 
 from __future__ import annotations
 
-from enum import Enum
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -18,15 +17,14 @@ from zope.interface import classImplements
 from scgiproxy.errors import (
     BackendBusy,
     BackendError,
-    ClientGone,
     ConnectFailed,
-    FailedStatus,
     NameNotFound,
     Unavailable,
 )
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.log.events import Logger
 from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.place import NO_VERDICT, Place, Stage
 from scgiproxy.pool.route import Route
 from scgiproxy.pool.selection import Blocked
 from scgiproxy.rules.facts import IDEMPOTENT, Facts
@@ -38,30 +36,16 @@ if TYPE_CHECKING:
     from scgiproxy.pool.dispatch import Pool
 
 
-class Stage(Enum):
-    """How far a dispatch has come."""
-
-    CHOOSING = "choosing"
-    QUEUED = "queued"
-    RESOLVING = "resolving"
-    DIALLING = "dialling"
-    CONNECTED = "connected"
-    ENDED = "ended"
-
-
 # Looking a member up in its class costs more than the comparison.
 _CHOOSING: Final = Stage.CHOOSING
 _QUEUED: Final = Stage.QUEUED
 _RESOLVING: Final = Stage.RESOLVING
 _DIALLING: Final = Stage.DIALLING
 _CONNECTED: Final = Stage.CONNECTED
-_ENDED: Final = Stage.ENDED
 _NOT_BLOCKED: Final = Blocked.NONE
 
-_NO_VERDICT: Final = ClientGone("how it would have ended is not known")
 
-
-class Dispatch:
+class Dispatch(Place):
     """What `Pool.dispatch` returns; also the factory of the attempts to connect.
 
     `backend` is the one that is being dialled or is connected, None while there is none. While
@@ -74,19 +58,12 @@ class Dispatch:
 
     __slots__ = (
         "_addresses",
-        "_answered_at",
-        "_begun_at",
         "_call",
-        "_connected_at",
         "_dialling",
         "_index",
-        "_judged",
         "_patient",
-        "_pool",
-        "_probing",
         "_retried",
         "_route",
-        "backend",
         "blocked",
         "busy",
         "deadline",
@@ -97,9 +74,7 @@ class Dispatch:
         "number",
         "queued_at",
         "reasons",
-        "repeats",
         "session",
-        "stage",
         "tried",
     )
 
@@ -164,47 +139,7 @@ class Dispatch:
         elif stage is _DIALLING and self._dialling is not None:
             self._dialling.stopConnecting()
             self._dialling = None
-        self._end(_NO_VERDICT, 0, 0)
-
-    def release(
-        self, fault: BackendError | None = None, *, sent: int = 0, received: int = 0
-    ) -> None:
-        """The exchange has ended; to be called once after ``call.connected``.
-
-        `fault` is what the backend did wrong, if anything; `sent` and `received` are the bytes of
-        its counters. The place goes to the next in the queue. Does nothing a second time. For an
-        exchange that was broken off without a verdict (the client left) there is `cancel`.
-        """
-        if self.stage is not _CONNECTED:
-            return
-        if self._probing and fault is None:
-            self.answered(200)
-        self._record()
-        self._end(fault, sent, received)
-
-    def answered(self, status: int) -> None:
-        """A response head has come: a member on probation is up again, before the answer ends,
-        unless `status` is one that counts as a failure (``failonstatus``)."""
-        backend = self.backend
-        if self.stage is not _CONNECTED or backend is None:
-            return
-        pool = self._pool
-        now = self._answered_at = pool.clock.seconds()
-        failed = status in pool.settings.fail_on_status
-        proved = self._probing and not failed
-        self._probing = False
-        if failed:
-            self._judged = True
-            backend.statistics.record_error(now, FailedStatus.log_key)
-            backend.fail(FailedStatus(f"it answered with status {status}"))
-        elif proved:
-            backend.answered()
-        times = pool.times
-        if times is not None:
-            (times.failed if failed else times.observe)(backend, now - self._begun_at, now)
-        if proved or failed:
-            # Who waits for a member that can be used may have one now, or a time when to look.
-            pool.drain()
+        self._end(NO_VERDICT, 0, 0)
 
     def retry(
         self, fault: BackendError, *, phase: str = "head", sent: int = 0, received: int = 0
@@ -394,49 +329,6 @@ class Dispatch:
             self.busy += (backend,)
         self._give_back(backend, error)
         self._pool.attempt_failed(self)
-
-    def _record(self) -> None:
-        """An exchange with `backend` has ended."""
-        assert self.backend is not None  # while it is connected
-        self.backend.statistics.record(
-            self._pool.clock.seconds(), self._begun_at, self._connected_at, self._answered_at
-        )
-
-    def _end(self, fault: Exception | None, sent: int, received: int) -> None:
-        """Give back what is held."""
-        self._over()
-        backend, self.backend = self.backend, None
-        if backend is not None:
-            backend.bytes_sent += sent
-            backend.bytes_received += received
-            self._give_back(backend, fault)
-            self._pool.drain()
-
-    def _over(self) -> None:
-        if self.repeats and self.stage is not _ENDED:
-            self._pool.budget.give_back(self.repeats)
-        self.stage = _ENDED
-
-    def _give_back(self, backend: Backend, fault: Exception | None) -> None:
-        pool = self._pool
-        if self._judged:
-            # By its status, which counts once.
-            self._judged = False
-            backend.give_back(_NO_VERDICT, self._probing)
-            return
-        counts = False
-        if isinstance(fault, BackendError):
-            counts = fault.counts
-            settings = pool.settings
-            backend.statistics.record_error(pool.clock.seconds(), fault.log_key)
-            if fault.too_slow and not (
-                settings.fail_on_timeout or fault.status in settings.fail_on_status
-            ):
-                fault = _NO_VERDICT
-        backend.give_back(fault, self._probing)
-        if counts and pool.times is not None:
-            now = pool.clock.seconds()
-            pool.times.failed(backend, now - self._begun_at, now)
 
 
 classImplements(Dispatch, IDeadline)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from scgiproxy.errors import BackendError, QueueTimeout, Unavailable
 from scgiproxy.interfaces import IBalancingMethod, ICall, IResponseTimes
-from scgiproxy.pool.attempt import Dispatch, Stage
+from scgiproxy.pool.attempt import Dispatch
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.budget import RetryBudget
 from scgiproxy.pool.methods.apache import ByRequests
+from scgiproxy.pool.place import Stage
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.route import Route
 from scgiproxy.pool.selection import Blocked, Selection

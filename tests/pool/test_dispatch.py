@@ -15,8 +15,8 @@ from scgiproxy.errors import (
 )
 from scgiproxy.interfaces import ICall, IDeadline
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
-from scgiproxy.pool.attempt import Stage
 from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.place import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
 from tests.conftest import LoggedErrors

@@ -14,8 +14,8 @@ from hypothesis.stateful import (
 
 from scgiproxy.errors import BackendBusy, BadResponse, ConnectFailed, TruncatedResponse
 from scgiproxy.message.backend_url import TcpAddress, UnixAddress
-from scgiproxy.pool.attempt import Stage
 from scgiproxy.pool.backend import Backend
+from scgiproxy.pool.place import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.sticky import redirect_chain

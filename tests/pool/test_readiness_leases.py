@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scgiproxy.errors import TruncatedResponse
-from scgiproxy.pool.attempt import Stage
+from scgiproxy.pool.place import Stage
 from scgiproxy.rules.backend import BackendSettings
 from tests.pool.fakes import Call, Dial
 from tests.pool.keeping import GetRequest, Keeping, KeptEnd, PostRequest

@@ -12,9 +12,9 @@ from scgiproxy.errors import (
     TruncatedResponse,
     Unavailable,
 )
-from scgiproxy.pool.attempt import Stage
 from scgiproxy.pool.budget import RATE
 from scgiproxy.pool.methods.apache import ByRequests
+from scgiproxy.pool.place import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
 from tests.pool.fakes import Call, Request, Scene

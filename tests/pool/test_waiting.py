@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgiproxy.errors import BackendBusy, ConnectFailed, Unavailable
-from scgiproxy.pool.attempt import Stage
+from scgiproxy.pool.place import Stage
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
 from tests.pool.fakes import Call, Request, Scene

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scgiproxy.pool.attempt import Stage
+from scgiproxy.pool.place import Stage
 from tests.service.workers.gateway import BALANCER, Worker, WorkersGateway, make
 
 __all__ = ["make"]
