@@ -11,7 +11,7 @@ from scgiproxy.errors import BackendError
 from scgiproxy.log.events import Logger
 from scgiproxy.rules.backend import BackendSettings
 
-_log = Logger()
+_log = Logger(namespace="scgiproxy.pool.backend")
 
 
 class Condition(Enum):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -134,6 +135,15 @@ def test_the_parent_is_killed(start: Start, backend: ScriptedBackend) -> None:
     wait_until(lambda: not any(map(is_alive, pids)), "the end of every worker")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell has started in the background ignores SIGINT, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_stop_loses_no_answer(
     name: str, start: Start, backend: ScriptedBackend, tmp_path: Path
