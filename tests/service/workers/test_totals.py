@@ -17,7 +17,7 @@ from scgiproxy.rules.health import ProbeResult
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.workers.counts import mounts_of
-from scgiproxy.service.workers.link import LinkLost
+from scgiproxy.service.workers.link import Link, LinkLost
 from scgiproxy.service.workers.totals import INTERVAL, PATIENCE
 from scgiproxy.web.gatewaynumbers import GatewayNumbers, TimelineNumbers
 from scgiproxy.web.statistics import ConnectionPhase
@@ -279,10 +279,9 @@ def cluster_metrics() -> Any:
 # -- when it is told ---------------------------------------------------------------------------
 
 
-def said(cluster: Cluster, number: int) -> list[str]:
-    """The topics that this worker's parent is told or asked about from now on."""
+def heard_by(link: Link) -> list[str]:
+    """The topics that this end of a link is told or asked about from now on."""
     topics: list[str] = []
-    link = cluster.workers[number].parents_end
     respond = link._respond
 
     def heard(topic: str, value: Any) -> Any:
@@ -291,20 +290,16 @@ def said(cluster: Cluster, number: int) -> list[str]:
 
     link._respond = heard  # type: ignore[method-assign]
     return topics
+
+
+def said(cluster: Cluster, number: int) -> list[str]:
+    """What this worker's parent hears."""
+    return heard_by(cluster.workers[number].parents_end)
 
 
 def asked(cluster: Cluster, number: int) -> list[str]:
-    """The topics that this worker is asked about from now on."""
-    topics: list[str] = []
-    link = cluster.workers[number].link
-    respond = link._respond
-
-    def heard(topic: str, value: Any) -> Any:
-        topics.append(topic)
-        return respond(topic, value)
-
-    link._respond = heard  # type: ignore[method-assign]
-    return topics
+    """What this worker hears."""
+    return heard_by(cluster.workers[number].link)
 
 
 def test_nothing_is_told_while_nothing_happens() -> None:
