@@ -9,11 +9,53 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from scgiproxy.message.environ import StaticEnviron
-from scgiproxy.rules.settings import ServerSettings
+from scgiproxy.rules.settings import ServerSettings, Settings
 from scgiproxy.web.address import ConnectionEnd
+from scgiproxy.web.statistics import MountStatistics
 
 if TYPE_CHECKING:
+    from scgiproxy.web.accesslog import AccessLogFile
+    from scgiproxy.web.request import GatewayRequest
     from scgiproxy.web.vhost import VirtualHostResource
+
+
+class Host:
+    """What a request asks of the host that serves it.
+
+    - `base_settings`: the settings where no section applies.
+    - `statistics`: of the requests that no mount has answered.
+    - `document_root`: as a variable; `file_roots`: where files may be that a backend names.
+    """
+
+    def __init__(
+        self,
+        server: ServerSettings,
+        base_settings: Settings,
+        server_software: bytes,
+        access_logs: Sequence[AccessLogFile] = (),
+    ) -> None:
+        self.server = server
+        self.base_settings = base_settings
+        self.access_logs = tuple(access_logs)
+        self.statistics = MountStatistics(server.name.decode("utf-8", "backslashreplace"))
+        root = server.document_root
+        self.document_root = None if root is None else os.fsencode(root)
+        self.file_roots: tuple[str, ...] = () if root is None else (root,)
+        self._server_software = server_software
+        self._static_environs: dict[bool, StaticEnviron] = {}
+
+    def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
+        """The variables that are the same for every request on such a connection."""
+        found = self._static_environs.get(local.secure)
+        if found is None:
+            found = self._static_environs[local.secure] = host_environ(
+                self.server, self._server_software, local.secure
+            )
+        return found
+
+    def may_have(self, request: GatewayRequest, file_path: str) -> bool:  # noqa: ARG002
+        """Whether sections let `request` have a file that a backend names. Here are none."""
+        return True
 
 
 class HostTable:

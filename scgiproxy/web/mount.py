@@ -10,12 +10,14 @@ and then the request's `prepath` is SCRIPT_NAME.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import classImplements
 
+from scgiproxy.interfaces import IGatewayRequest
 from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.message.environ import request_block
 from scgiproxy.pool.backend import Backend
@@ -34,8 +36,8 @@ from scgiproxy.wire.dial import Dialer
 PATH_INFO_VARIABLE = b"proxy-scgi-pathinfo"
 
 
-class ProxyPassResource(Resource):
-    """Serves every request, of any method, from `pool`.
+class ProxyPassResource:
+    """Serves every request, of any method, from `pool`. It is an `IResource`, and a leaf.
 
     - `mount`: where it is mounted; ``settings.path_info`` True sends PATH_INFO, None leaves it to
       the variable ``proxy-scgi-pathinfo``.
@@ -47,6 +49,8 @@ class ProxyPassResource(Resource):
     """
 
     isLeaf = True
+    # `Resource.putChild` says here where it has been put.
+    server: Any = None
 
     def __init__(
         self,
@@ -60,7 +64,6 @@ class ProxyPassResource(Resource):
         max_header: int | None = None,
         server: str = "",
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.statistics = MountStatistics(server, mount.path_text)
         self.pool = pool
         self.mount = mount
@@ -105,10 +108,19 @@ class ProxyPassResource(Resource):
 
     def render(self, request: Any) -> int:
         """Answer any `twisted.web.server.Request`, with the response to come."""
-        if isinstance(request, GatewayRequest):
-            self.serve(request)
-            return NOT_DONE_YET
-        return serve_stock_request(request, self)
+        ours = cast("GatewayRequest | None", IGatewayRequest(request, None))
+        if ours is None:
+            return serve_stock_request(request, self)
+        self.serve(ours)
+        return NOT_DONE_YET
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> ProxyPassResource:  # noqa: ARG002
+        """It serves all that is below it itself."""
+        return self
+
+    def putChild(self, path: bytes, child: Any) -> None:  # noqa: ARG002
+        """Raises ValueError."""
+        raise ValueError(f"{self!r} is a leaf: it has no children")
 
     def serve(self, request: GatewayRequest) -> None:
         """Answer `request`. Raises ScgiProxyError if it cannot even be started."""
@@ -158,3 +170,6 @@ class ProxyPassResource(Resource):
             pass_authorization=settings.cgi_pass_auth,
             document_root=host.document_root,
         )
+
+
+classImplements(ProxyPassResource, IResource)

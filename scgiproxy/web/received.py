@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -13,7 +12,6 @@ from twisted.python.failure import Failure
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.message.headers import HeaderList, combine
 from scgiproxy.rules.headers import apply_edits
-from scgiproxy.web.lazy import LazyRequest
 from scgiproxy.wire.body import LiveUpload, RequestBody
 from scgiproxy.wire.spool import SpoolingConsumer
 
@@ -21,11 +19,12 @@ if TYPE_CHECKING:
     from scgiproxy.message.target import Target
     from scgiproxy.rules.settings import Settings
     from scgiproxy.web.channel import HttpChannel
+    from scgiproxy.web.hosts import Host
     from scgiproxy.web.site import GatewaySite
-    from scgiproxy.web.vhost import VirtualHostResource
+    from scgiproxy.web.stock import StockChannel, StockSite
 
 
-class ReceivedRequest(LazyRequest):
+class ReceivedRequest:
     """See the module; `web.request.GatewayRequest` adds the answer. It is a `rules.facts.Facts`.
 
     - `target`: the normalised target, once the site has parsed it.
@@ -37,23 +36,23 @@ class ReceivedRequest(LazyRequest):
     """
 
     target: Target
-    site: GatewaySite
-    host_resource: VirtualHostResource
+    host_resource: Host
     settings: Settings | None = None
     user: bytes | None = None
     head_sent = False
     gone = False
-    finished = 0
+    finished = False
     body_read = 0
     upload: LiveUpload | None = None
     body_due = True
     """False as long as the client may wait for ``100 Continue``."""
     server_identity: tuple[bytes, bytes] = (b"", b"")
+    _conditional: bool | None = None
 
     def __init__(
         self,
-        channel: HttpChannel,
-        site: GatewaySite,
+        channel: HttpChannel | StockChannel,
+        site: GatewaySite | StockSite,
         method: bytes,
         uri: bytes,
         protocol: bytes,
@@ -61,23 +60,21 @@ class ReceivedRequest(LazyRequest):
         headers: HeaderList,
         keep_alive: bool,
     ) -> None:
-        self.channel = channel
-        self.site = site
+        # Those of a stock request can do less, and are asked less.
+        self.channel: Any = channel
+        self.site: Any = site
         self.method = self.original_method = method
         self.uri = uri
         self.framing = framing
         self.raw_headers = headers
         self.keep_alive = keep_alive
-        self.protocol = self.clientproto = protocol
+        self.protocol = protocol
         self.is_http11 = protocol == b"HTTP/1.1"
         self.started = site.seconds()
         self.environment: dict[bytes, bytes] = {}
         self._gone_callbacks: list[Callable[[], None]] = []
         if framing.kind is not BodyKind.NONE:
-            self.upload = LiveUpload(
-                framing.length or 0, channel.pause_upload, channel.resume_upload, self._wanted
-            )
-            self.body_due = not framing.expects_continue
+            self._expect_body()
 
     # -- what the rules ask --------------------------------------------------------------------
 
@@ -86,7 +83,7 @@ class ReceivedRequest(LazyRequest):
         return self.target.path
 
     @property
-    def query(self) -> bytes:  # type: ignore[override]
+    def query(self) -> bytes:
         return self.target.query
 
     @property
@@ -116,18 +113,19 @@ class ReceivedRequest(LazyRequest):
     def header_names(self) -> Iterable[bytes]:
         return (name for name, _ in self.raw_headers)
 
-    def isSecure(self) -> bool:
-        return bool(self.channel.local.secure)
-
     def _times(self) -> tuple[int, int]:
         """When the request began, and for how long it has gone on, in microseconds."""
         elapsed = self.site.seconds() - self.started
         return int(self.started * 1_000_000), int(elapsed * 1_000_000)
 
-    @cached_property
+    @property
     def conditional(self) -> bool:
         """The request has a precondition (RFC 9110 section 13.1)."""
-        return any(name.startswith(b"if-") for name, _ in self.raw_headers)
+        found = self._conditional
+        if found is None:
+            found = any(name.startswith(b"if-") for name, _ in self.raw_headers)
+            self._conditional = found
+        return found
 
     @property
     def origin(self) -> bytes:
@@ -167,6 +165,13 @@ class ReceivedRequest(LazyRequest):
             self._gone_callbacks.append(callback)
 
     # -- the upload ----------------------------------------------------------------------------
+
+    def _expect_body(self) -> None:
+        channel, framing = self.channel, self.framing
+        self.upload = LiveUpload(
+            framing.length or 0, channel.pause_upload, channel.resume_upload, self._wanted
+        )
+        self.body_due = not framing.expects_continue
 
     def body_received(self, data: bytes) -> None:
         self.body_read += len(data)

@@ -1,8 +1,8 @@
 """One HTTP request and its answer.
 
 `GatewayRequest` is what a mount, a file or an error page answers (`interfaces.IGatewayRequest`),
-what the rules ask (`rules.facts.Facts`), and a `twisted.web.server.Request` for any Resource.
-Its answer is guarded: nothing is sent twice, nothing after the client has gone, and an answer
+and what the rules ask (`rules.facts.Facts`). A Resource of twisted.web gets a
+`web.resourcerequest.ResourceRequest` in its place. Its answer is guarded: nothing is sent twice, nothing after the client has gone, and an answer
 that is short of its length is never made to look whole.
 """
 
@@ -40,6 +40,7 @@ from scgiproxy.web.statistics import MountStatistics
 
 if TYPE_CHECKING:
     from scgiproxy.rules.mapping import Mapped
+    from scgiproxy.web.resourcerequest import ResourceRequest
 
 _NO_BODY: Final = ResponseFraming.NO_BODY
 _NOTHING: Final[HeaderList] = []
@@ -58,6 +59,7 @@ class GatewayRequest(ReceivedRequest):
       says none; None if there was none.
     - `error_status`: the status to keep when this pass makes the body of an error answer;
       `status_is_said`: unless its backend has said one, as in Apache.
+    - `rendered`: what Resources have got in its place; more than one if the first has failed.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -72,6 +74,7 @@ class GatewayRequest(ReceivedRequest):
     status_sent = 0
     body_sent = 0
     statistics: MountStatistics | None = None
+    rendered: tuple[ResourceRequest, ...] = ()
     _framing: ResponseFraming = _NO_BODY
     _length: int | None = None
     _held_head: bytes = b""
@@ -86,8 +89,9 @@ class GatewayRequest(ReceivedRequest):
         self.settings = None
         self.user = None
         self.is_error_page = self.status_is_said = False
-        self.__dict__.pop("conditional", None)
-        self.forget_resource()
+        self._conditional = None
+        for rendered in self.rendered:
+            rendered.let_go()
         self._gone_callbacks.clear()
         if self.upload is not None:
             # What of the body has not come is not wanted any more; the connection ends after it.
@@ -158,10 +162,6 @@ class GatewayRequest(ReceivedRequest):
     def write(self, data: bytes) -> None:
         if self.gone or self.finished:
             return
-        if not self.head_sent:
-            data = self._begin_resource_answer(data)
-        elif self._encoder is not None:
-            data = self._encoder.encode(data)
         if not data:
             return
         framing = self._framing
@@ -210,8 +210,6 @@ class GatewayRequest(ReceivedRequest):
     def finish(self) -> None:
         if self.gone or self.finished:
             return
-        if not self.head_sent or self._encoder is not None:
-            self._finish_resource_answer()
         framing = self._framing
         if framing is ResponseFraming.LENGTH and self.body_sent < (self._length or 0):
             self.abort(TruncatedResponse(f"{self.body_sent} of {self._length} bytes sent"))
@@ -224,8 +222,8 @@ class GatewayRequest(ReceivedRequest):
         self.unregisterProducer()
         self._end()
         self.channel.request_done(self)
-        for deferred in self.__dict__.pop("notifications", ()):
-            deferred.callback(None)
+        for rendered in self.rendered:
+            rendered.notify(None)
 
     def abort(self, reason: Exception) -> None:
         if self.gone or self.finished:
@@ -240,20 +238,14 @@ class GatewayRequest(ReceivedRequest):
             self.log.failure("while serving {uri}", failure, uri=escaped(self.uri), request=self)
         self.site.answer_error(self, error)
 
-    def processingFailed(self, reason: Failure) -> Failure:
-        """The same, as a Resource of twisted.web says it."""
-        self.failed(reason)
-        return reason
-
     def _end(self) -> None:
         """The answer is over, well or not: free what the request holds."""
-        self.finished = 1
+        self.finished = True
         self._gone_callbacks.clear()
         if self.upload is not None:
             self.upload.stopProducing()
-        content = self.__dict__.pop("content", None)
-        if content is not None:
-            content.close()
+        for rendered in self.rendered:
+            rendered.let_go()
         self.site.answered(self)
 
     def _leave(self, failure: Failure) -> None:
@@ -265,8 +257,8 @@ class GatewayRequest(ReceivedRequest):
                 callback()
             except Exception:
                 self.log.failure("while giving up {uri}", uri=escaped(self.uri), request=self)
-        for deferred in self.__dict__.pop("notifications", ()):
-            deferred.errback(failure)
+        for rendered in self.rendered:
+            rendered.notify(failure)
 
     # -- the client leaves ---------------------------------------------------------------------
 

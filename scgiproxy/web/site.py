@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
@@ -107,7 +107,8 @@ class GatewaySite(Site):
         secure: bool = False,
         spool_use: SpoolUse | None = None,
     ) -> None:
-        super().__init__(hosts.main, reactor=clock)  # type: ignore[no-untyped-call]
+        # Its hosts find what answers: there is no one tree of resources.
+        super().__init__(None, reactor=clock)  # type: ignore[no-untyped-call]
         self.hosts = hosts
         self.clock = clock
         self.seconds = clock.seconds
@@ -230,7 +231,7 @@ class GatewaySite(Site):
 
     def reroute(self, request: GatewayRequest, raw_target: bytes) -> None:
         """Serve `request` once more, at another target of its virtual host."""
-        resource = request.host_resource
+        resource = cast("VirtualHostResource", request.host_resource)
         try:
             request.target = parse_target(raw_target, b"GET", resource.server.encoded_slashes)
             resource.serve(request)

@@ -6,7 +6,7 @@ stream or to spool; the answer is streamed with backpressure all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.interfaces import IProducer, IReactorTime
 from twisted.logger import Logger
@@ -14,17 +14,17 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from scgiproxy.errors import ClientGone, ScgiProxyError
-from scgiproxy.message.environ import StaticEnviron, server_identity
+from scgiproxy.message.environ import server_identity
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.message.headers import HeaderList, parse_host
 from scgiproxy.message.target import parse_target
 from scgiproxy.rules.mapping import Mapped
-from scgiproxy.rules.settings import ServerSettings, Settings
+from scgiproxy.rules.settings import ServerSettings
 from scgiproxy.web import refusal
 from scgiproxy.web.address import ConnectionEnd
-from scgiproxy.web.hosts import host_environ
+from scgiproxy.web.hosts import Host
 from scgiproxy.web.request import GatewayRequest
-from scgiproxy.web.statistics import MountStatistics, count_answer
+from scgiproxy.web.statistics import count_answer
 from scgiproxy.wire.body import FileBody
 from scgiproxy.wire.spool import SpoolUse
 
@@ -38,7 +38,7 @@ _PASSES = "_scgiproxy_passes"
 class StockSite:
     """What a request asks of its site, for mounts outside a gateway's own."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self.seconds = clock.seconds
@@ -71,33 +71,12 @@ class StockSite:
         for name, value in request.carried:
             stock.responseHeaders.addRawHeader(name, value)
         request.carried = []
-        request.finished = 1
+        request.finished = True
         site: Any = stock.site
         stock.render(site.getResourceFor(stock))
 
 
-class StockHost:
-    """What a request asks of its virtual host, for mounts outside a gateway's own site."""
-
-    document_root = None
-    file_roots = ()
-    access_logs = ()
-
-    def __init__(self, settings: Settings) -> None:
-        self.server = ServerSettings()
-        self.base_settings = settings
-        self.statistics = MountStatistics()
-
-    def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
-        """The variables that are the same for every request on such a connection."""
-        return host_environ(self.server, b"scgiproxy", local.secure)
-
-    def may_have(self, request: GatewayRequest, file_path: str) -> bool:  # noqa: ARG002
-        """There are no sections: what XSendFilePath allows."""
-        return True
-
-
-class _StockChannel:
+class StockChannel:
     """The ends of a stock request's connection."""
 
     def __init__(self, stock: Request) -> None:
@@ -107,12 +86,12 @@ class _StockChannel:
 
 
 class StockRequest(GatewayRequest):
-    """`stock`, a `twisted.web.server.Request`, for the mount `resource`.
+    """`stock`, any `twisted.web.server.Request`, for the mount `resource`.
 
     Its `prepath` is the mount point. Raises ScgiProxyError for a target or Host that cannot be.
     """
 
-    def __init__(self, stock: Request, resource: ProxyPassResource, site: StockSite) -> None:
+    def __init__(self, stock: Any, resource: ProxyPassResource, site: StockSite) -> None:
         length = 0
         if stock.content is not None:
             length = stock.content.seek(0, 2)
@@ -123,8 +102,8 @@ class StockRequest(GatewayRequest):
             for value in values
         ]
         super().__init__(
-            _StockChannel(stock),  # type: ignore[arg-type]
-            site,  # type: ignore[arg-type]
+            StockChannel(stock),
+            site,
             stock.method,
             stock.uri,
             stock.clientproto,
@@ -140,8 +119,8 @@ class StockRequest(GatewayRequest):
             self.error_status = earlier.error_status
         elif length:
             self.body_read = length
-            self.upload = FileBody(stock.content, length)  # type: ignore[assignment, arg-type]
-        self.host_resource = StockHost(resource.default_settings)  # type: ignore[assignment]
+            self.upload = FileBody(stock.content, length)  # type: ignore[assignment]
+        self.host_resource = Host(ServerSettings(), resource.default_settings, b"scgiproxy")
         self.settings = resource.default_settings
         self.target = parse_target(stock.uri, stock.method, "on")
         prefix = b"".join(b"/" + step for step in stock.prepath or () if step)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.resource import IResource, getChildForRequest
 
 from scgiproxy.errors import BodyTooLarge, GatewayError, NotFound, quoted
-from scgiproxy.message.environ import StaticEnviron
 from scgiproxy.rules.access import Outcome
 from scgiproxy.rules.environment import apply_rules
 from scgiproxy.rules.mapping import (
@@ -31,11 +29,11 @@ from scgiproxy.rules.mapping import (
 from scgiproxy.rules.sections import SectionTable
 from scgiproxy.rules.settings import ServerSettings, Settings
 from scgiproxy.web.access import Authenticators, admit
-from scgiproxy.web.address import ConnectionEnd
-from scgiproxy.web.hosts import HostNames, host_environ
+from scgiproxy.web.hosts import Host, HostNames
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.refusal import answer_status
 from scgiproxy.web.request import GatewayRequest
+from scgiproxy.web.resourcerequest import ResourceRequest
 from scgiproxy.web.static import answer_static
 from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.wire.body import FileBody, RequestBody
@@ -46,18 +44,14 @@ if TYPE_CHECKING:
 NO_PROXY = b"no-proxy"
 
 
-class VirtualHostResource(Resource):
+class VirtualHostResource(Host):
     """One virtual host, or the main server.
 
     - `addresses`: of the VirtualHost line, each with `address` and `port` (None: any).
-    - `base_settings`: the settings where no section applies.
     - `mounts`: the host's own table; `maps_in_locations`: sections hold mounts too.
     - `resources`: what serves each mount.
     - `plugins`: the Resource for each SetHandler name; `plugin_paths`: the Locations it stands in.
     """
-
-    isLeaf = True
-    server: ServerSettings  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -76,9 +70,7 @@ class VirtualHostResource(Resource):
         authenticators: Authenticators | None = None,
         access_logs: Sequence[AccessLogFile] = (),
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.server = server
-        self.statistics = MountStatistics(server.name.decode("utf-8", "backslashreplace"))
+        super().__init__(server, base_settings, server_software, access_logs)
         self.addresses = tuple(addresses)
         self._names = HostNames(server.name, server.aliases)
         self._table = MappingTable(mounts)
@@ -90,14 +82,7 @@ class VirtualHostResource(Resource):
             name: sorted((path.rstrip(b"/") for path in paths), key=len, reverse=True)
             for name, paths in (plugin_paths or {}).items()
         }
-        self._server_software = server_software
         self._authenticators = authenticators
-        self.access_logs = tuple(access_logs)
-        self._static_environs: dict[bool, StaticEnviron] = {}
-        root = server.document_root
-        self.document_root = None if root is None else os.fsencode(root)
-        self.file_roots = () if root is None else (root,)
-        self.base_settings = base_settings
         self._maps_in_locations = maps_in_locations
 
     def __repr__(self) -> str:
@@ -113,26 +98,12 @@ class VirtualHostResource(Resource):
         """True if `name` (lower case) is the ServerName or matches a ServerAlias."""
         return name in self._names
 
-    def static_environ(self, local: ConnectionEnd) -> StaticEnviron:
-        """The variables that are the same for every request on such a connection."""
-        found = self._static_environs.get(local.secure)
-        if found is None:
-            found = self._static_environs[local.secure] = host_environ(
-                self.server, self._server_software, local.secure
-            )
-        return found
-
     def may_have(self, request: GatewayRequest, file_path: str) -> bool:
         """Whether `<Directory>` and `<Files>` let `request` have a file that a backend names."""
         settings = self._sections.for_named_file(os.path.normpath(file_path))
         if settings is None or settings.access is None:
             return True
         return settings.access.check(request, request.user) is Outcome.GRANTED
-
-    def render(self, request: Any) -> int:
-        """Serve `request`, as a Resource of a tree."""
-        self.serve(request)
-        return NOT_DONE_YET
 
     # -- the way of a request ------------------------------------------------------------------
 
@@ -250,27 +221,31 @@ class VirtualHostResource(Resource):
     def _give_content(
         self, body: RequestBody, request: GatewayRequest, resource: IResource, name: str
     ) -> None:
-        if isinstance(body, FileBody):
-            request.content = body.detach()
+        content = body.detach() if isinstance(body, FileBody) else None
         if not request.gone:
-            self._render_plugin(request, resource, name)
+            self._render_plugin(request, resource, name, content)
+        elif content is not None:
+            content.close()
 
-    def _render_plugin(self, request: GatewayRequest, resource: IResource, name: str) -> None:
+    def _render_plugin(
+        self,
+        request: GatewayRequest,
+        resource: IResource,
+        name: str,
+        content: IO[bytes] | None = None,
+    ) -> None:
         """Render it as if it had been put where its Location is: that is the `prepath`."""
         path = request.target.path
         places = self._plugin_paths.get(name, ())
         place = next((p for p in places if (path + b"/").startswith(p + b"/")), b"")
         rest = path[len(place) :]
-        request.prepath = place.split(b"/")[1:]
-        request.postpath = rest[1:].split(b"/") if rest else []
+        postpath = rest[1:].split(b"/") if rest else []
         try:
-            while not resource.isLeaf and request.postpath:
-                step = request.postpath.pop(0)
-                request.prepath.append(step)
-                resource = resource.getChildWithDefault(step, request)
+            asked = ResourceRequest(request, place.split(b"/")[1:], postpath, content)
+            resource = getChildForRequest(resource, asked)
             get_encoder = getattr(resource, "getEncoder", None)
             if get_encoder is not None:
-                request.encode_with(get_encoder(request))
-            request.render(resource)  # type: ignore[no-untyped-call]
+                asked.encode_with(get_encoder(asked))
+            asked.render(resource)  # type: ignore[no-untyped-call]
         except Exception:
             request.failed(Failure())

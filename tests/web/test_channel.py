@@ -321,7 +321,7 @@ def test_error_in_a_callback_ends_the_connection_and_is_logged(
 
 def test_error_while_serving_is_a_page(monkeypatch: pytest.MonkeyPatch, logged_errors: Any) -> None:
     gateway = Gateway()
-    monkeypatch.setattr(gateway.host, "serve", lambda request: 1 / 0)
+    monkeypatch.setattr("scgiproxy.web.site.parse_target", lambda *args: 1 / 0)
     client = gateway.client().send(GET)
     assert client.answer.status == 500
     assert len(logged_errors.flush()) == 1

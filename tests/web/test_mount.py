@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.test.requesthelper import DummyRequest
+from zope.interface.verify import verifyObject
+
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
 from tests.web.answers import Answer
 from tests.web.harness import Gateway
@@ -80,6 +85,28 @@ def test_member_of_a_balancer_has_its_own_path() -> None:
     gateway.pool.backend.path = b"/member/"
     gateway.client().send(GET)
     assert gateway.backend.variables["PATH_INFO"] == "/member/app/x"
+
+
+def test_it_is_a_resource_and_a_leaf() -> None:
+    (resource,) = Gateway().resources.values()
+    assert verifyObject(IResource, resource)
+    assert getChildForRequest(resource, DummyRequest([b"x"])) is resource
+    assert resource.getChildWithDefault(b"x", None) is resource
+    with pytest.raises(ValueError, match="is a leaf"):
+        resource.putChild(b"x", Resource())
+
+
+def test_below_a_resource_of_the_same_gateway() -> None:
+    """It gets the request itself, with nothing of what a Resource was to find in between."""
+    gateway = Gateway(handler="tree", plugins={"tree": Resource()})
+    (mounted,) = gateway.resources.values()
+    gateway.host._plugins["tree"].putChild(b"app", mounted)
+    gateway = Gateway((), handler="tree", plugins={"tree": gateway.host._plugins["tree"]})
+    client = gateway.client().send(GET)
+    (end,) = mounted.pool.ends  # type: ignore[attr-defined]
+    end.answer(b"Content-Length: 5\r\n\r\nhello").close()
+    assert client.answer.body == b"hello"
+    assert end.variables["SCRIPT_NAME"] == "/app/x"
 
 
 def test_repr() -> None:

@@ -23,7 +23,8 @@ from zope.interface.verify import verifyObject
 
 from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
 from scgiproxy.interfaces import IDeadline
-from scgiproxy.wire.dial import Dialer, _Attempt
+from scgiproxy.wire.dial import Dialer
+from scgiproxy.wire.dialattempt import DialAttempt
 from tests.conftest import LoggedErrors
 from tests.wire.dialling import Caller, Client, accept, read_until, tcp_listener, unix_listener
 
@@ -296,7 +297,7 @@ async def test_an_answer_that_comes_later(dialer: Dialer, monkeypatch: pytest.Mo
     with tcp_listener() as (listener, address):
         caller = Caller(b"request")
         dialling = dialer.dial(address, caller, 5.0)
-        assert isinstance(dialling, _Attempt)
+        assert isinstance(dialling, DialAttempt)
         assert verifyObject(IReadWriteDescriptor, dialling)
         assert verifyObject(IDeadline, dialling)
         assert not caller.up.called

@@ -74,6 +74,18 @@ def test_later() -> None:
     assert client.take() == b""
 
 
+def test_pieces_in_a_buffer() -> None:
+    def render(request: Request) -> int:
+        buffer = bytearray(b"hello")
+        request.write(buffer)
+        buffer[:] = b"other"
+        request.write(memoryview(b" again"))
+        request.finish()
+        return NOT_DONE_YET
+
+    assert ask(Rendered(render)).body == b"hello again"
+
+
 def test_head_of_a_resource_with_get_alone() -> None:
     gateway = plugin(Rendered(lambda _: b"hello"))
     client = gateway.client().send(b"HEAD /" + H + b"\r\n")
@@ -312,6 +324,44 @@ def test_error_document_of_another_resource_starts_afresh(logged_errors: Any) ->
     (answer,) = client.answers
     assert (answer.status, answer["x-failed"], answer["set-cookie"]) == (500, None, None)
     assert answer.body == b"({b'y': [b'2']}, b'')"
+    assert len(logged_errors.flush()) == 1
+    client.leave()
+    gateway.assert_idle()
+
+
+def test_a_resource_that_has_failed_changes_nothing_of_the_answer_that_follows(
+    logged_errors: Any,
+) -> None:
+    failed: list[Request] = []
+    fired: list[Any] = []
+
+    def fail(request: Request) -> bytes:
+        failed.append(request)
+        request.notifyFinish().addBoth(fired.append)
+        raise ValueError
+
+    def document(request: Request) -> int:
+        (earlier,) = failed
+        producer = Pushed()
+        earlier.registerProducer(producer, True)
+        earlier.write(b"late")
+        earlier.finish()
+        assert producer.states == ["stop"]
+        request.write(b"hello")
+        assert fired == []
+        request.finish()
+        return NOT_DONE_YET
+
+    gateway = Gateway(
+        (),
+        plugins={"fail": Rendered(fail), "document": Rendered(document)},
+        handler="fail",
+        sections=[SectionValues(SectionKind.LOCATION, b"/doc", {"handler": "document"})],
+        error_documents={500: ErrorDocument(ErrorDocumentKind.LOCAL, b"/doc")},
+    )
+    client = gateway.client().send(b"GET /" + H + b"\r\n")
+    assert (client.answer.status, client.answer.body) == (500, b"hello")
+    assert fired == [None]
     assert len(logged_errors.flush()) == 1
     client.leave()
     gateway.assert_idle()

@@ -115,7 +115,7 @@ def test_multipart_form() -> None:
 
 
 def test_form_that_is_too_large_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scgiproxy.web.lazy.MOST_OF_FORM", 10)
+    monkeypatch.setattr("scgiproxy.web.resourcerequest.MOST_OF_FORM", 10)
     request = b"POST /" + H + b"Content-Type: application/x-www-form-urlencoded\r\n"
     request += b"Content-Length: 11\r\n\r\nhello=world"
     assert ask(Rendered(lambda r: r.args or b""), request).status == 413
