@@ -30,7 +30,7 @@ from scgiproxy.pool.selection import Blocked
 from scgiproxy.rules.facts import IDEMPOTENT, Facts
 from scgiproxy.rules.sticky import Session
 from scgiproxy.wire.dial import Dialling
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 if TYPE_CHECKING:
     from scgiproxy.pool.dispatch import Pool

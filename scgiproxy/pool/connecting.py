@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from scgiproxy.pool.route import Route
 from scgiproxy.wire.dial import Dialer, Dialling
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 
 class Connecting:

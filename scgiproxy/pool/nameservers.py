@@ -14,7 +14,7 @@ from scgiproxy.errors import NameNotFound
 from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool.resolve import Addresses
 from scgiproxy.rules.discovery import NAME_SERVER_PORT
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 MAX_SERVERS = 3
 """As many of them are asked; what resolv.conf(5) allows."""

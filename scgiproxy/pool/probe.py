@@ -20,7 +20,7 @@ from scgiproxy.rules.health import KEPT_BODY, MOST_READ, CheckAnswer, HealthChec
 from scgiproxy.scgi.response import ResponseHead
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.dial import Dialer
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 USER_AGENT = b"scgiproxy (health check)"
 

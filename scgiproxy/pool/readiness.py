@@ -22,7 +22,7 @@ from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.route import Route
 from scgiproxy.wire.dial import Dialer
 from scgiproxy.wire.ready import ReadyConnection
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 LONGEST_IDLE = 30.0
 """Seconds after which a connection that nobody has used is replaced: before a firewall forgets it."""

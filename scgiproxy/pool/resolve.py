@@ -22,7 +22,7 @@ from zope.interface import implementer
 from scgiproxy.log.events import Logger
 from scgiproxy.message.backend_url import Address, UnixAddress
 from scgiproxy.pool.renewal import Renewal
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 LONGEST_RETRY = 5.0
 """Seconds before a name that could not be resolved is asked for again, at most."""

@@ -1,9 +1,8 @@
-"""A client's connection: Twisted's own, with writes that go to the socket without a turn in between.
+"""A client's connection: a `StreamConnection` whose writes follow each other at the end of a turn.
 
-What a stock transport writes waits for the reactor's next turn, and costs two changes of what the
-reactor watches. Most answers fit into the socket's buffer, so they are sent here and now, or, when
-several connections are being served, together at the end of the turn (`wire.descriptors`). What
-does not fit waits in the ordinary way.
+Most answers fit into the socket's buffer, so they are sent here and now, or, when several
+connections are being served, together at the end of the turn (`wire.descriptors`). What does not fit
+waits until the socket takes more.
 
 A file goes from the page cache to the socket by sendfile(2), without a copy (`send_from`).
 """
@@ -18,10 +17,11 @@ from time import monotonic
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from scgiproxy.wire.descriptors import Descriptors
-from scgiproxy.wire.largepieces import READ_SIZE, LargePieces
+from scgiproxy.wire.stream import StreamConnection
+from scgiproxy.wire.streamsocket import SocketAddress
 
 MOST_HELD = 16384
 """Bytes that are put off to the end of a turn; more of them go at once."""
@@ -42,85 +42,76 @@ Sendfile = Callable[[int, int, int, int], int]
 """``os.sendfile``: to a socket, from a file, from an offset, so many bytes."""
 
 
-def _no_sendfile(_to: int, _fd: int, _start: int, _count: int) -> int:
+def no_sendfile(_to: int, _fd: int, _start: int, _count: int) -> int:
+    """Stands for it on a system that has none."""
     raise OSError(errno.ENOSYS, "there is no sendfile(2)")
 
 
-class PromptConnection(LargePieces, FileDescriptor):
-    """The change, for TCP and UNIX connections alike. Held bytes are in Twisted's own buffer.
+sendfile: Sendfile = getattr(os, "sendfile", no_sendfile)
+"""How bytes get from a file to a socket."""
 
-    - `sendfile`: how bytes get from a file to the socket: ``os.sendfile``.
-    """
 
-    socket: Any
-    reactor: Any
-    producer: Any
-    sendfile: Sendfile = staticmethod(getattr(os, "sendfile", _no_sendfile))
-    _holding = False
-    _room_wanted = False
+class ClientConnection(StreamConnection):
+    """The transport of a client that came by TCP or by a UNIX socket."""
+
+    def __init__(
+        self, skt: socket.SocketType, protocol: Any, reactor: Descriptors, peer: SocketAddress
+    ) -> None:
+        super().__init__(skt, protocol, reactor, peer)
+        # All that waits is held for the end of the turn.
+        self._holding = False
+        self._room_wanted = False
+
+    def logPrefix(self) -> str:
+        """The word for the log."""
+        return "client"
 
     def write(self, data: bytes) -> None:
         """Send `data` soon, if nothing waits before it that the socket did not take.
 
-        Whatever goes wrong is left to the ordinary way, which tells it by ``connectionLost``.
+        What goes wrong is told later, by ``connectionLost``.
         """
-        if not self._free:
-            FileDescriptor.write(self, data)
-        elif self.reactor.in_turn and self._tempDataLen + len(data) <= MOST_HELD:
-            self._tempDataBuffer.append(data)
-            self._tempDataLen += len(data)
+        if not self._clear:
+            self._wait(data)
+        elif self.reactor.in_turn and self._waiting_size + len(data) <= MOST_HELD:
+            self._waiting.append(data)
+            self._waiting_size += len(data)
             if not self._holding:
                 self._holding = True
                 self.reactor.put_off(self._send_held)
         else:
-            if self._tempDataLen:
-                data = b"".join((*self._tempDataBuffer, data))
+            if self._waiting:
+                data = b"".join((*self._waiting, data))
             self._send(data)
 
-    @property
-    def _free(self) -> bool:
-        """Nothing is before the next bytes but what is held."""
-        return (
-            bool(self.connected)
-            and not self.dataBuffer
-            and not (self._tempDataLen and not self._holding)
-            and not self.disconnecting
-            and not self._writeDisconnecting
-            and (self.producer is None or self.streamingProducer)
-        )
+    def _nothing_waits(self) -> bool:
+        return not self._buffer and (self._holding or not self._waiting)
+
+    def _want_write(self) -> None:
+        """Ask for `doWrite`, unless what is held is about to be sent."""
+        if not self._holding:
+            self.reactor.addWriter(self)
 
     def _send_held(self) -> None:
         if not self._holding:
             return
         self._holding = False
-        if not self.connected:
+        if not self.connected or self._aborting:
             return
-        if (
-            self.disconnecting
-            or self._writeDisconnecting
-            or self.dataBuffer
-            or (self.producer is not None and (self.producerPaused or not self.streamingProducer))
-        ):
+        if not self._clear or self.producerPaused:
             # Something is to be done when they are sent: that is `doWrite`.
-            self.startWriting()
-            return
-        if not self._tempDataLen:
-            return
-        held = self._tempDataBuffer
-        self._send(held[0] if len(held) == 1 else b"".join(held))
+            self.reactor.addWriter(self)
+        elif self._waiting:
+            held = self._waiting
+            self._send(held[0] if len(held) == 1 else b"".join(held))
 
     def _send(self, data: bytes, flags: int = 0) -> None:
         """Send `data`, which includes all that was held."""
-        if self._tempDataLen:
-            self._tempDataBuffer.clear()
-            self._tempDataLen = 0
+        if self._waiting:
+            self._waiting.clear()
+            self._waiting_size = 0
             self._holding = False
-        try:
-            sent = self.socket.send(data, flags)
-        except OSError:
-            sent = 0
-        if sent < len(data):
-            FileDescriptor.write(self, data[sent:])
+        super()._send(data, flags)
 
     def send_from(self, fd: int, start: int, count: int, before: bytes = b"") -> int | None:
         """Send of `count` bytes of the file `fd`, from `start` on, what the socket takes; how many.
@@ -134,9 +125,9 @@ class PromptConnection(LargePieces, FileDescriptor):
         self._room_wanted = False
         if not self.connected:
             return None
-        if before or self._tempDataLen or self.dataBuffer:
+        if before or self._waiting or self._buffer:
             self._send_before(before)
-            if self._tempDataLen or self.dataBuffer:
+            if self._waiting or self._buffer:
                 self._wait_for_room()
                 return 0
         sent = self._send_pieces(fd, start, count)
@@ -145,11 +136,11 @@ class PromptConnection(LargePieces, FileDescriptor):
         return sent
 
     def _send_pieces(self, fd: int, start: int, count: int) -> int | None:
-        sendfile, to, sent, until = self.sendfile, self.socket.fileno(), 0, 0.0
+        send, to, sent, until = sendfile, self._fd, 0, 0.0
         while sent < count:
             piece = min(count - sent, PIECE_OF_A_FILE)
             try:
-                done = sendfile(to, fd, start + sent, piece)
+                done = send(to, fd, start + sent, piece)
             except BlockingIOError:
                 return sent
             except OSError:
@@ -168,52 +159,36 @@ class PromptConnection(LargePieces, FileDescriptor):
 
     def _send_before(self, data: bytes) -> None:
         """Send `data` behind what was held, so that it leaves together with what follows."""
-        if self.dataBuffer or (self._tempDataLen and not self._holding):
-            FileDescriptor.write(self, data)
+        if self._nothing_waits():
+            self._send(b"".join((*self._waiting, data)), _MORE)
         else:
-            self._send(b"".join((*self._tempDataBuffer, data)), _MORE)
+            self._wait(data)
 
     def _wait_for_room(self) -> None:
         """Have the producer resumed when all is out, and the socket takes more."""
         self._room_wanted = True
         self.producerPaused = True
         self.producer.pauseProducing()
-        FileDescriptor.startWriting(self)
+        self.reactor.addWriter(self)
 
     def doWrite(self) -> Any:
-        """The socket takes more: of a file, or of what waits in the ordinary way."""
-        if not self._room_wanted or self._tempDataLen or self.dataBuffer:
-            return FileDescriptor.doWrite(self)
-        # The ordinary way would send nothing, and watch for room anew with each piece of a file.
+        """The socket takes more: of a file, or of what waits."""
+        if not self._room_wanted or self._waiting or self._buffer or self._aborting:
+            return super().doWrite()
+        # Otherwise there would be something new to watch for with each piece of a file.
         self._room_wanted = False
         self.producerPaused = False
         if self.producer is not None:
             self.producer.resumeProducing()
-        if not (
-            self._room_wanted
-            or self.dataBuffer
-            or (self._tempDataLen and not self._holding)
-            or self.disconnecting
-            or self._writeDisconnecting
-        ):
-            self.stopWriting()  # type: ignore[no-untyped-call]
+        if not self._room_wanted and self._is_clear():
+            self.reactor.removeWriter(self)
         return None
-
-    def startWriting(self) -> None:
-        """Ask for `doWrite`, unless what is held is about to be sent."""
-        if not self._holding:
-            FileDescriptor.startWriting(self)
-
-    def pauseProducing(self) -> None:
-        """Stop reading."""
-        self._read_size = READ_SIZE
-        FileDescriptor.pauseProducing(self)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send the pieces as one; large ones are not copied for that."""
         pieces = list(iovec)
         size = sum(map(len, pieces))
-        if size <= MOST_JOINED or not self._free or self._tempDataLen:
+        if size <= MOST_JOINED or not self._clear or self._waiting:
             self.write(b"".join(pieces))
             return
         try:
@@ -221,27 +196,29 @@ class PromptConnection(LargePieces, FileDescriptor):
         except OSError:
             sent = 0
         if sent < size:
-            FileDescriptor.write(self, b"".join(pieces)[sent:])
-
-
-class TcpClientConnection(PromptConnection, tcp.Server):  # type: ignore[misc]
-    """The transport of a client that came by TCP."""
-
-
-class UnixClientConnection(PromptConnection, unix.Server):  # type: ignore[misc]
-    """The transport of a client that came by a UNIX socket."""
+            self._wait(b"".join(pieces)[sent:])
 
 
 def serve_promptly(port: Any, descriptors: Descriptors) -> None:
-    """Let a listening port make its connections of these classes, on `descriptors`, where they fit."""
-    if isinstance(port, unix.Port):
-        made: Any = UnixClientConnection
-    elif isinstance(port, tcp.Port):
-        made = TcpClientConnection
-    else:
+    """Let a listening port make `ClientConnection`s, on `descriptors`, where they fit."""
+    if not isinstance(port, tcp.Port):
         return
 
-    def make(skt: Any, protocol: Any, peer: Any, server: Any, session: int, _: Any) -> Any:
-        return made(skt, protocol, peer, server, session, descriptors)
+    def make(
+        skt: socket.socket, protocol: Any, peer: Any, _server: Any, _session: int, _reactor: Any
+    ) -> ClientConnection:
+        skt.setblocking(False)
+        connection = ClientConnection(skt, protocol, descriptors, address(peer))
+        descriptors.addReader(connection)
+        return connection
 
-    port.transport = make
+    address = _unix_address if isinstance(port, unix.Port) else _ip_address
+    port.transport = make  # type: ignore[assignment]
+
+
+def _ip_address(peer: Any) -> SocketAddress:
+    return IPv4Address("TCP", *peer) if len(peer) == 2 else IPv6Address("TCP", *peer)
+
+
+def _unix_address(peer: Any) -> SocketAddress:
+    return UNIXAddress(peer or None)

@@ -32,7 +32,7 @@ from scgiproxy.message.framing import (
 )
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.headers import FRAMING_FIELDS, apply_edits
-from scgiproxy.web.connection import PromptConnection
+from scgiproxy.web.connection import ClientConnection
 from scgiproxy.web.errorpage import REASONS
 from scgiproxy.web.pull import PullToPush
 from scgiproxy.web.received import ReceivedRequest
@@ -188,14 +188,14 @@ class GatewayRequest(ReceivedRequest):
         # By its class: what wraps a connection, as TLS does, provides its interfaces and has its
         # attributes, and would let the bytes pass by.
         return self._framing is ResponseFraming.LENGTH and isinstance(
-            self.channel.transport, PromptConnection
+            self.channel.transport, ClientConnection
         )
 
     def send_from(self, fd: int, start: int, count: int) -> int | None:
         if self.gone or self.finished:
             return None
         head, self._held_head = self._held_head, b""
-        connection: PromptConnection = self.channel.transport
+        connection: ClientConnection = self.channel.transport
         left = (self._length or 0) - self.body_sent
         sent = connection.send_from(fd, start, min(count, left), head)
         if sent is not None:

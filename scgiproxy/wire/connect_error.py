@@ -28,7 +28,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 
 from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
 from scgiproxy.message.backend_url import MAX_SOCKET_PATH
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 _OURS = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL})
 _UNIX_SENTENCES = {

@@ -31,6 +31,9 @@ from scgiproxy.log.events import Logger
 MOST_EVENTS = 256
 """Events in one turn; the reactor's other descriptors wait for so many."""
 
+CLOSED = Failure(CONNECTION_DONE)
+"""The reason of connections that end as they should."""
+
 _IN: int = getattr(select, "EPOLLIN", 1)
 _OUT: int = getattr(select, "EPOLLOUT", 4)
 
@@ -53,6 +56,9 @@ class Descriptors(Protocol):
     def removeReader(self, reader: Any) -> None: ...
     def removeWriter(self, writer: Any) -> None: ...
 
+    def forget(self, descriptor: Any) -> None:
+        """Watch it no more: it is about to be closed."""
+
 
 def descriptors_of(reactor: Any) -> Descriptors:
     """A new set of descriptors on `reactor`."""
@@ -72,6 +78,10 @@ class ReactorDescriptors:
         self.addWriter = reactor.addWriter
         self.removeReader = reactor.removeReader
         self.removeWriter = reactor.removeWriter
+
+    def forget(self, descriptor: Any) -> None:
+        self.removeReader(descriptor)
+        self.removeWriter(descriptor)
 
     def put_off(self, work: Callable[[], None]) -> None:
         work()
@@ -118,6 +128,14 @@ class EpollDescriptors:
     def removeWriter(self, writer: Any) -> None:
         """Does nothing for what is not watched for writing. To be called before it is closed."""
         self._remove(writer, _OUT)
+
+    def forget(self, descriptor: Any) -> None:
+        """Watch it no more: it is about to be closed, at which the kernel forgets it, too."""
+        fd = descriptor.fileno()
+        if self._descriptors.get(fd) is descriptor:
+            del self._masks[fd], self._descriptors[fd]
+            if not self._descriptors:
+                self._reactor.removeReader(self)
 
     def _add(self, descriptor: Any, bit: int) -> None:
         fd = descriptor.fileno()
@@ -223,10 +241,10 @@ class EpollDescriptors:
         self.removeReader(descriptor)
         half = reading and isinstance(why, ConnectionDone)
         if half and IHalfCloseableDescriptor.providedBy(descriptor):
-            descriptor.readConnectionLost(_DONE)
+            descriptor.readConnectionLost(CLOSED)
             return
         self.removeWriter(descriptor)
-        descriptor.connectionLost(_DONE if isinstance(why, ConnectionDone) else Failure(why))
+        descriptor.connectionLost(CLOSED if isinstance(why, ConnectionDone) else Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops."""
@@ -238,6 +256,3 @@ class EpollDescriptors:
 
 
 classImplements(EpollDescriptors, IReactorFDSet, IReadDescriptor)
-
-
-_DONE = Failure(CONNECTION_DONE)

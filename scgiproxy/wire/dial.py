@@ -17,7 +17,7 @@ from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 from scgiproxy.wire.dialattempt import DialAttempt
 from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 
 class Dialling(Protocol):

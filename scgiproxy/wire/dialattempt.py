@@ -19,7 +19,8 @@ from scgiproxy.wire.backlog import Target
 from scgiproxy.wire.connect_error import backlog_full, connect_failed, timed_out
 from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.reactor_dial import DialFactory, unix_socket_name
-from scgiproxy.wire.transport import BackendConnection, SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
+from scgiproxy.wire.transport import BackendConnection
 
 if TYPE_CHECKING:
     from scgiproxy.wire.dial import Dialer

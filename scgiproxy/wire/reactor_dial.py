@@ -15,7 +15,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from scgiproxy.wire.connect_error import translate
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 
 class DialFactory(Protocol):

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from scgiproxy.log.events import Logger
 from scgiproxy.wire.reactor_dial import DialFactory
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 _log = Logger()
 

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from scgiproxy.config.load import load_text
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
-from scgiproxy.web.connection import PromptConnection
+from scgiproxy.web import connection
 from tests.e2e.http_client import Connection
 from tests.e2e.in_process import until
 from tests.e2e.processes import Address, free_port
@@ -64,7 +64,7 @@ async def test_a_static_file(kind: str, tmp_path: Path, monkeypatch: pytest.Monk
         "ssl": f"ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={key}",
     }[kind]
     calls = Calls()
-    monkeypatch.setattr(PromptConnection, "sendfile", calls)
+    monkeypatch.setattr(connection, "sendfile", calls)
     config = load_text(f'DocumentRoot "{files}"\nListen "{endpoint}"\n', environment={})
     parts = GatewayParts(config, reactor)
     service = ListenerService(config.listeners, parts.make_site, reactor)

@@ -13,7 +13,7 @@ from scgiproxy.pool.connecting import Connecting
 from scgiproxy.pool.resolve import Addresses
 from scgiproxy.pool.route import Route
 from scgiproxy.rules.backend import BackendSettings
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 from tests.pool.fakes import FakeDialer
 
 FIRST, SECOND = (IPv4Address("TCP", f"192.0.2.{number}", 4000) for number in (1, 2))

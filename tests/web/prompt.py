@@ -30,6 +30,10 @@ class Turn:
     def __getattr__(self, name: str) -> Any:
         return getattr(reactor, name)
 
+    def forget(self, descriptor: Any) -> None:
+        reactor.removeReader(descriptor)
+        reactor.removeWriter(descriptor)
+
     def put_off(self, work: Callable[[], None]) -> None:
         assert self.in_turn
         self.waiting.append(work)

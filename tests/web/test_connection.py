@@ -8,7 +8,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, TcpClientConnection, serve_promptly
+from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, ClientConnection, serve_promptly
 from tests.web.prompt import Served, Turn
 from tests.wire.dialling import read_until
 
@@ -196,8 +196,8 @@ def test_other_ports_are_left_as_they_are() -> None:
     """Such as one of a plugin's endpoint."""
 
     class Port:
-        transport = TcpClientConnection
+        transport = ClientConnection
 
     port = Port()
     serve_promptly(port, Turn())  # type: ignore[arg-type]
-    assert port.transport is TcpClientConnection
+    assert port.transport is ClientConnection

@@ -154,10 +154,12 @@ async def test_a_client_that_reads_slowly_gets_all_of_it(served: Served, fd: int
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_full_socket_is_watched_until_it_takes_more(served: Served, fd: int) -> None:
+async def test_a_full_socket_is_watched_until_it_takes_more(
+    served: Served, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is sent in part shows as well that there is no room: it is not tried again at once."""
     system = System(100, BlockingIOError(), 0x7FFFFFFF)
-    served.transport.sendfile = system
+    monkeypatch.setattr(connection, "sendfile", system)
     sending = Sending(served, fd, 1000)
     assert sending.send() == 100
     assert sending.events == ["pause", "sent 100"]
@@ -172,10 +174,10 @@ async def test_a_full_socket_is_watched_until_it_takes_more(served: Served, fd: 
 
 @pytest.mark.parametrize("outcome", [OSError(errno.EIO, "broken"), OSError(errno.EINVAL, "no"), 0])
 def test_what_cannot_be_sent_like_this_is_none(
-    served: Served, fd: int, outcome: int | OSError
+    served: Served, fd: int, monkeypatch: pytest.MonkeyPatch, outcome: int | OSError
 ) -> None:
     """0 is the end of the file. Nobody waits for anything; the head is before what is written."""
-    served.transport.sendfile = System(outcome)
+    monkeypatch.setattr(connection, "sendfile", System(outcome))
     sending = Sending(served, fd, 1000)
     assert sending.send(b"head ") is None
     assert sending.events == ["sent None"]
@@ -191,7 +193,7 @@ async def test_what_was_sent_before_counts(
 ) -> None:
     """Then the next call tells that it leads no further."""
     monkeypatch.setattr(connection, "PIECE_OF_A_FILE", 1000)
-    served.transport.sendfile = System(1000, outcome, outcome)
+    monkeypatch.setattr(connection, "sendfile", System(1000, outcome, outcome))
     sending = Sending(served, fd)
     assert sending.send() == 1000
     assert sending.events == ["pause", "sent 1000"]
@@ -201,14 +203,18 @@ async def test_what_was_sent_before_counts(
     assert served.received() == DATA[:1000]
 
 
-def test_a_system_without_sendfile(served: Served, fd: int) -> None:
-    served.transport.sendfile = connection._no_sendfile
+def test_a_system_without_sendfile(
+    served: Served, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "sendfile", connection.no_sendfile)
     assert Sending(served, fd, 1000).send() is None
 
 
-def test_one_piece_when_others_have_their_turn_too(served: Served, fd: int) -> None:
+def test_one_piece_when_others_have_their_turn_too(
+    served: Served, fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system = System()
-    served.transport.sendfile = system
+    monkeypatch.setattr(connection, "sendfile", system)
     served.turn.in_turn = True
     sending = Sending(served, fd)
     first = sending.send()
@@ -230,7 +236,7 @@ def test_a_turn_of_ones_own_ends_too(
         return count
 
     monkeypatch.setattr(connection, "monotonic", lambda: now)
-    served.transport.sendfile = take_all
+    monkeypatch.setattr(connection, "sendfile", take_all)
     sending = Sending(served, fd)
     assert sending.send() == 4 * PIECE_OF_A_FILE
     assert watched(served)

@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
 from scgiproxy.wire.connect_error import connect_failed, show_address, translate
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 TCP = IPv4Address("TCP", "127.0.0.1", 4000)
 UNIX = UNIXAddress("/run/app.sock")

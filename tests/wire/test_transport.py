@@ -17,7 +17,8 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
-from scgiproxy.wire.largepieces import READ_SIZE
+from scgiproxy.wire.descriptors import ReactorDescriptors
+from scgiproxy.wire.stream import READ_SIZE
 from scgiproxy.wire.transport import BackendConnection
 from tests.wire.dialling import Client, read_until
 
@@ -53,8 +54,8 @@ class Connected:
         if ours.family == socket.AF_INET:
             peer = IPv4Address("TCP", *ours.getpeername())
         self.client = Client(request)
-        self.transport = BackendConnection(ours, self.client, reactor, peer)
-        self.transport.startReading()
+        self.transport = BackendConnection(ours, self.client, ReactorDescriptors(reactor), peer)
+        reactor.addReader(self.transport)
         self.client.makeConnection(self.transport)
 
 
@@ -336,7 +337,7 @@ async def test_our_address_on_ipv6() -> None:
     with listener, socket.create_connection(listener.getsockname()[:2]) as ours:
         client = Client()
         peer = IPv6Address("TCP", *ours.getpeername())
-        transport = BackendConnection(ours, client, reactor, peer)
+        transport = BackendConnection(ours, client, ReactorDescriptors(reactor), peer)
         host = transport.getHost()
         assert isinstance(host, IPv6Address)
         assert (host.host, host.port) == ("::1", ours.getsockname()[1])

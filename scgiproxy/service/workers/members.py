@@ -33,7 +33,7 @@ from scgiproxy.service.workers.directory import Directory
 from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
 from scgiproxy.service.workers.places import ParentPlaces, WorkerPlaces
 from scgiproxy.web.manager.editing import NotDone, change, find_balancer, find_member, make
-from scgiproxy.wire.transport import SocketAddress
+from scgiproxy.wire.streamsocket import SocketAddress
 
 TAKEN_WITHIN = 1.0
 """Seconds that workers are given to make a change, before who has asked for it is answered."""

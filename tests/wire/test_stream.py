@@ -1,12 +1,17 @@
-"""Reads that grow while a large body passes."""
+"""What both ends of the gateway have in common: reads that grow while a large body passes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from scgiproxy.wire.largepieces import MOST_READ, READ_SIZE, LargePieces
+from scgiproxy.wire.descriptors import ReactorDescriptors
+from scgiproxy.wire.stream import MOST_READ, READ_SIZE, StreamConnection
 
 
 class Socket:
@@ -15,6 +20,9 @@ class Socket:
     def __init__(self) -> None:
         self.arrived = b""
         self.end: bytes | OSError = BlockingIOError()
+
+    def fileno(self) -> int:
+        return -1
 
     def recv(self, size: int) -> bytes:
         if not self.arrived:
@@ -25,12 +33,13 @@ class Socket:
         return data
 
 
-class Connection(LargePieces):
-    """Reads from `socket`; it is its own protocol, and notes what it gets."""
+class Connection:
+    """Reads from `socket`, and notes what it gets."""
 
     def __init__(self) -> None:
-        self.socket: Socket = Socket()
-        self.protocol = self
+        self.socket = Socket()
+        skt: Any = self.socket
+        self.transport = StreamConnection(skt, self, ReactorDescriptors(reactor), UNIXAddress(None))
         self.pieces: list[bytes] = []
 
     def dataReceived(self, data: bytes) -> None:
@@ -41,7 +50,7 @@ class Connection(LargePieces):
         self.pieces.clear()
         self.socket.arrived = b"x" * arriving
         while self.socket.arrived:
-            assert self.doRead() is None
+            assert self.transport.doRead() is None
         return [len(piece) for piece in self.pieces]
 
 
@@ -62,11 +71,11 @@ def test_a_small_piece_ends_that() -> None:
 def test_nothing_an_end_and_an_error() -> None:
     """Each is told as reactors expect it."""
     connection = Connection()
-    assert connection.doRead() is None
+    assert connection.transport.doRead() is None
     connection.socket.end = b""
-    assert isinstance(connection.doRead(), ConnectionDone)
+    assert isinstance(connection.transport.doRead(), ConnectionDone)
     connection.socket.end = ConnectionResetError()
-    assert isinstance(connection.doRead(), ConnectionLost)
+    assert isinstance(connection.transport.doRead(), ConnectionLost)
     assert connection.pieces == []
 
 
@@ -79,8 +88,8 @@ def test_no_byte_is_lost(arriving: list[int]) -> None:
         piece = bytes([number]) * size
         connection.socket.arrived += piece
         expected += piece
-        connection.doRead()
+        connection.transport.doRead()
     while connection.socket.arrived:
-        connection.doRead()
+        connection.transport.doRead()
     assert b"".join(connection.pieces) == expected
     assert all(len(piece) <= MOST_READ for piece in connection.pieces)
