@@ -17,8 +17,8 @@ The nouns, and where each lives (imports point down only)::
 One request's path: `web.channel` parses the head and makes a `web.request.GatewayRequest`;
 `web.site` picks the virtual host, normalises the target, runs the rules and finds the mount;
 `web.mount` asks `pool.dispatch` for a connection; `web.exchange` pumps both ways; the response
-head decides whether the body is relayed, a file is sent (`web.sendfile`) or the request goes
-through the site again (`web.redirect`).
+head decides (`web.responsehead`) whether the body is relayed, a file is sent (`web.sendfile`) or
+the request goes through the site again (`web.redirect`).
 
 Beside the requests, of a balancer: `pool.health` probes its members, `pool.discovery` asks name
 servers for them, `pool.readiness` connects to them beforehand, and `pool.managed` changes them while

@@ -2,7 +2,8 @@
 
 An answer is a head, lines of ``Name: value`` up to an empty line, ended by LF or CRLF in any
 mixture, and a body. An HTTP status line may come first ("non-parsed header" programs write one).
-Every limit and every check of a backend's head is here; above, a head can be believed.
+Every limit and every check of a backend's head is here, those of a single line in `fields`; above,
+a head can be believed.
 
 Events are `ResponseHead`, then body pieces as plain `bytes` (an object around each would cost more
 than the rest of the body path), then `END`.
@@ -16,13 +17,10 @@ from enum import Enum
 from typing import Final, Literal
 
 from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse, quoted
+from scgiproxy.scgi.fields import FIELDS, final_status
 
-MAX_LENGTH = (1 << 63) - 1
-
-# Possessive: no input makes it go back.
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Possessive: no input makes it go back.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})( [\t\x20-\x7e\x80-\xff]*+)?+\r?\n")
 _ABSOLUTE_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+:")
 
@@ -252,13 +250,13 @@ class ResponseParser:
         if match is None:
             line = data[: data.find(b"\n")]
             raise BadResponse(f"expected HTTP/1.x, a status and a reason, got {quoted(line)}")
-        self._set_status(*_final_status(int(match[1]), match[2] or b""))
+        self._set_status(*final_status(int(match[1]), match[2] or b""))
         return match.end()
 
     def _parse_headers(self, lines: list[bytes]) -> None:
         headers = self._headers
         names = self._names
-        fields = _FIELDS
+        fields = FIELDS
         for line in lines:
             lower, header, number = fields[line]
             if number is not None:
@@ -310,72 +308,3 @@ class ResponseParser:
 def _redirects(headers: list[tuple[bytes, bytes]]) -> bool:
     location = next(value for name, value in headers if name.lower() == b"location")
     return _ABSOLUTE_URL.match(location) is not None
-
-
-# A header line: the name in lower case, name and value, and a number if it is one that is not
-# passed on: the length, or the status, whose value here is the reason.
-_Field = tuple[bytes, tuple[bytes, bytes], int | None]
-
-
-_MOST_LINES = 1024
-_LONGEST_LINE = 100
-
-
-class _Fields(dict[bytes, _Field]):
-    """The header lines seen so far, without LF: a backend says mostly the same in each answer.
-
-    Bounded, and without cookies, which are one client's. A line that is not seen yet raises
-    BadResponse if it is no header, or has not the value that it needs.
-    """
-
-    def __missing__(self, line: bytes) -> _Field:
-        field = _read_field(line)
-        if len(line) <= _LONGEST_LINE and field[0] != b"set-cookie":
-            if len(self) >= _MOST_LINES:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_FIELDS = _Fields()
-
-
-def _read_field(line: bytes) -> _Field:
-    match = _FIELD.fullmatch(line)
-    if match is None:
-        raise _bad_line(line)
-    name, value = match.groups()
-    lower = name.lower()
-    value = value.rstrip(b" \t")
-    number: int | None = None
-    if lower == b"status":
-        digits = value[:3]
-        if not digits.isdigit() or value[3:4] not in b" \t":
-            raise BadResponse(f"expected Status: and three digits, got {quoted(value)}")
-        number, value = _final_status(int(digits), value[3:])
-    elif lower == b"content-length":
-        if not value.isdigit() or len(value) > 19 or (number := int(value)) > MAX_LENGTH:
-            raise BadResponse(f"expected Content-Length: and a number, got {quoted(value)}")
-    elif lower == b"transfer-encoding":
-        raise BadResponse(f"a CGI response has no Transfer-Encoding: {quoted(value)}")
-    return lower, (name, value), number
-
-
-def _final_status(status: int, reason: bytes) -> tuple[int, bytes]:
-    if not 200 <= status <= 599:
-        raise BadResponse(
-            f"status {status} is no final status (200 to 599); reason {quoted(reason)}"
-        )
-    return status, reason.strip(b" \t")
-
-
-def _bad_line(line: bytes) -> BadResponse:
-    shown = quoted(line.rstrip(b"\r\n"))
-    if line[:1] in (b" ", b"\t"):
-        return BadResponse(f"a folded header line (obsolete): {shown}")
-    name, colon, _ = line.rstrip(b"\r\n").partition(b":")
-    if not colon:
-        return BadResponse(f"a line of the response head without a colon: {shown}")
-    if _TOKEN.fullmatch(name) is None:
-        return BadResponse(f"a header name with a byte that no name can have: {shown}")
-    return BadResponse(f"a control byte in the value of a header: {shown}")

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from scgiproxy.config.model import Balancer, Member
 from scgiproxy.message.backend_url import Address, TcpAddress
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.discovery import Discovery, Found, Lookups
+from scgiproxy.pool.discovery import Discovery
 from scgiproxy.pool.dispatch import Pool
+from scgiproxy.pool.lookup import Found, Lookups
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.discovery import RecordKind, member_route
 

@@ -1,11 +1,11 @@
 """One request with one backend: the upload, the download, and the pump between.
 
-An exchange asks the pool for a connection, sends the request, and acts on the response head: the
-body is relayed, or a file is sent in its place (X-Sendfile), or the request goes through the site
-again (internal redirect). It ends in exactly one way, and then holds neither backend nor client:
+An exchange asks the pool for a connection, sends the request, and relays the answer unless its
+head says otherwise (see `web.responsehead`). It ends in exactly one way, and then holds neither
+backend nor client:
 
 - the answer was relayed whole;
-- it was handed over (file, redirect, error page);
+- it was handed over (file, redirect, error page, 304);
 - it failed: an error page before the first byte to the client, an abort after it;
 - the client left.
 
@@ -16,7 +16,6 @@ body is held then go to the next member, or once more to the same.
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,32 +23,19 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from scgiproxy.errors import (
-    BackendError,
-    Forbidden,
-    GatewayError,
-    HeadersTooLarge,
-    ScgiProxyError,
-    quoted,
-)
+from scgiproxy.errors import BackendError, GatewayError, HeadersTooLarge
 from scgiproxy.interfaces import ICall, IResponseReceiver
-from scgiproxy.message.conditions import (
-    Precondition,
-    Validators,
-    evaluate_conditions,
-    parse_etag,
-    parse_http_date,
-)
-from scgiproxy.message.headers import HOP_BY_HOP, HeaderList, end_to_end, take_field
 from scgiproxy.rules.facts import IDEMPOTENT
-from scgiproxy.rules.rewriting import rewrite_headers
 from scgiproxy.rules.settings import Settings
 from scgiproxy.scgi.request import FRAMING_SIZE
 from scgiproxy.scgi.response import ResponseHead
-from scgiproxy.web.redirect import redirect_internally
-from scgiproxy.web.refusal import answer_status
 from scgiproxy.web.repetition import tell_attempts, why_not_repeated
-from scgiproxy.web.sendfile import answer_with_file
+from scgiproxy.web.responsehead import (
+    WATCHED,
+    act_upon_fields,
+    judge_conditions,
+    override_error,
+)
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.replay import repeatable
 
@@ -57,11 +43,6 @@ if TYPE_CHECKING:
     from scgiproxy.web.mount import ProxyPassResource
     from scgiproxy.web.request import GatewayRequest
     from scgiproxy.wire.body import RequestBody
-
-DEFAULT_SENDFILE = b"x-sendfile"
-
-# Fields of a response head that something is to be done about, whatever the settings say.
-_WATCHED = HOP_BY_HOP | {DEFAULT_SENDFILE}
 
 
 class Upload(Enum):
@@ -97,11 +78,11 @@ class Exchange:
     def __init__(self, request: GatewayRequest, resource: ProxyPassResource) -> None:
         self.request = request
         self._resource = resource
-        self._settings: Settings = request.settings or resource.default_settings
+        self.settings: Settings = request.settings or resource.default_settings
         self.dispatch: Any = None
         self._client: ScgiClientProtocol | None = None
         self._body: RequestBody | None = None
-        self._block = b""
+        self.block = b""
         self._backend = resource.pool.name
         self._not_repeated = ""
         self.upload = _NONE
@@ -122,7 +103,7 @@ class Exchange:
         if a value cannot be sent. Nothing has been started then.
         """
         request = self.request
-        self._block = self._resource.block(request)
+        self.block = self._resource.block(request)
         self._check_size(request.framing.length)
         request.on_gone(self._client_gone)
         upload = request.upload
@@ -130,7 +111,7 @@ class Exchange:
             self._find_backend()
         elif request.framing.length is None:
             self.upload = _SPOOLING
-            limit = self._settings.limit_request_body
+            limit = self.settings.limit_request_body
             request.spool(limit).addCallbacks(self._spooled, self._not_spooled)
         else:
             self.upload = _READY
@@ -141,7 +122,7 @@ class Exchange:
         limit = self._resource.max_header
         # A body that is still to be spooled has a length of ten digits at the most.
         size = (
-            len(self._block)
+            len(self.block)
             + FRAMING_SIZE
             + len(str(10**9 if content_length is None else content_length))
         )
@@ -169,7 +150,7 @@ class Exchange:
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol | None:  # noqa: ARG002
         resource = self._resource
         request = self.request
-        block = self._block
+        block = self.block
         body = self._body
         self._backend = backend.label
         if body is not None:
@@ -180,7 +161,7 @@ class Exchange:
         if backend.member:
             # For the backend, and for Header and RequestHeader.
             request.environment.update(self.dispatch.environment())
-            block = self._block = resource.block(request, backend.path)
+            block = self.block = resource.block(request, backend.path)
             try:
                 self._check_size(0 if body is None else body.length)
             except HeadersTooLarge as error:
@@ -211,94 +192,23 @@ class Exchange:
         if dispatch.reasons:
             tell_attempts(self.request, self._backend, dispatch.reasons, dispatch.repeats > 0)
         names = head.names
-        settings = self._settings
+        settings = self.settings
         headers = head.headers
         self.request.status_is_said = head.explicit_status
-        if not (names.isdisjoint(_WATCHED) and names.isdisjoint(settings.watched)):
-            headers = end_to_end(headers)
-            file_name, headers = take_field(headers, settings.sendfile or DEFAULT_SENDFILE)
-            if settings.sendfile not in (None, DEFAULT_SENDFILE):
-                _, headers = take_field(headers, DEFAULT_SENDFILE)
-            if settings.sendfile is not None and file_name is not None:
-                self._send_file(file_name, headers, head)
+        if not (names.isdisjoint(WATCHED) and names.isdisjoint(settings.watched)):
+            left = act_upon_fields(self, head)
+            if left is None:
                 return
-            if settings.internal_redirect in names:
-                headers, redirected = self._redirected(headers, head)
-                if redirected:
-                    return
-            headers = rewrite_headers(
-                headers,
-                self.request.origin,
-                settings.reverse,
-                settings.reverse_cookie_domains,
-                settings.reverse_cookie_paths,
-            )
+            headers = left
         if head.status in settings.error_override:
-            self._override(head, headers)
+            override_error(self, head.status, headers)
             return
-        if not head.explicit_status and head.status == 200 and self._answered_by_condition(headers):
+        if not head.explicit_status and head.status == 200 and judge_conditions(self, headers):
             return
         self.download = _RELAYING
         request = self.request
         request.send_head(head.status, head.reason, headers, head.content_length)
         request.registerProducer(self, True)
-
-    def _send_file(self, name: bytes, headers: HeaderList, head: ResponseHead) -> None:
-        self._hand_over()
-        request = self.request
-        roots = self._settings.sendfile_roots or request.host_resource.file_roots
-        try:
-            if not request.host_resource.may_have(request, os.fsdecode(name)):
-                raise Forbidden(f"<Directory> closes {quoted(name, 200)}, which the backend names")
-            answer_with_file(
-                request, name, headers, head.status, head.reason, roots, refuse=answer_status
-            )
-        except ScgiProxyError as error:
-            request.site.answer_error(request, error, self.description())
-
-    def _redirected(self, headers: HeaderList, head: ResponseHead) -> tuple[HeaderList, bool]:
-        field = self._settings.internal_redirect
-        assert field is not None
-        target, rest = take_field(headers, field)
-        request = self.request
-        # The page of an error is redirected only if its backend says 200, as in Apache: then it is
-        # no page of an error any more.
-        redirects = head.status == 200 and (head.explicit_status or not request.error_status)
-        if redirects and target is not None and target.startswith(b"/"):
-            self._hand_over()
-            request.error_status = 0
-            try:
-                redirect_internally(request, target, rest, self._block)
-            except ScgiProxyError as error:
-                request.site.answer_error(request, error, self.description())
-            return rest, True
-        # A header of the operator's own choosing is for the gateway only.
-        return (headers if field == b"location" else rest), False
-
-    def _override(self, head: ResponseHead, headers: HeaderList) -> None:
-        self._hand_over()
-        kept = [(n, v) for n, v in headers if n.lower() in (b"www-authenticate", b"set-cookie")]
-        answer_status(self.request, head.status, kept)
-
-    def _answered_by_condition(self, headers: HeaderList) -> bool:
-        """Answer 304 or 412 ourselves, as Apache does when the backend says no Status."""
-        request = self.request
-        if request.method not in (b"GET", b"HEAD") or not request.conditional:
-            return False
-        found = {name.lower(): value for name, value in headers}
-        modified = parse_http_date(found.get(b"last-modified", b""))
-        validators = Validators(parse_etag(found.get(b"etag", b"")), modified)
-        outcome = evaluate_conditions(request.method, request.header, validators)
-        if outcome is Precondition.HOLDS:
-            return False
-        self._hand_over()
-        if outcome is Precondition.FAILED:
-            answer_status(request, 412, [])
-            return True
-        kept = [(n, v) for n, v in headers if n.lower() != b"content-type"]
-        request.send_head(304, None, kept, None)
-        request.finish()
-        return True
 
     def body_received(self, data: bytes) -> None:
         self.request.write(data)
@@ -360,8 +270,8 @@ class Exchange:
         request.unregisterProducer()
         request.site.answer_error(request, error, description)
 
-    def _hand_over(self) -> None:
-        """The answer comes from elsewhere: the backend has done its part."""
+    def hand_over(self) -> None:
+        """The answer comes from elsewhere: the backend has done its part. See `web.responsehead`."""
         self.download = _ENDED
         if self._client is not None:
             self._client.cancel()

@@ -12,7 +12,8 @@ from twisted.logger import LogEvent, formatEvent
 
 from scgiproxy.log.events import gateway_events
 from scgiproxy.message.backend_url import parse_backend_url
-from scgiproxy.pool.discovery import Discovery, Found
+from scgiproxy.pool.discovery import Discovery
+from scgiproxy.pool.lookup import Found
 from scgiproxy.pool.nameservers import ConfiguredServer
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.stub_resolver import StubResolver

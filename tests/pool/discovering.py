@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from scgiproxy.pool.discovery import Discovery, Found
+from scgiproxy.pool.discovery import Discovery
+from scgiproxy.pool.lookup import Found
 from scgiproxy.rules.discovery import DiscoverySettings, RecordKind
 from tests.pool.names import FakeNames
 

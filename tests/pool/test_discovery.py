@@ -10,7 +10,7 @@ from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.names import dns
 
 from scgiproxy.message.backend_url import TcpAddress
-from scgiproxy.pool.discovery import Found
+from scgiproxy.pool.lookup import Found
 from scgiproxy.pool.records import MAX_MEMBERS
 from scgiproxy.rules.discovery import RecordKind
 from tests.conftest import LoggedErrors

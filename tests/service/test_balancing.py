@@ -15,7 +15,7 @@ from scgiproxy.errors import ConfigError
 from scgiproxy.message.backend_url import TcpAddress, parse_backend_url
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.balance import BUILT_IN, MethodFactory
-from scgiproxy.pool.discovery import Found
+from scgiproxy.pool.lookup import Found
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.changes import member_change

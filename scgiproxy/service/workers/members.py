@@ -14,26 +14,30 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from scgiproxy.log.events import Logger
-from scgiproxy.message.backend_url import Address, TcpAddress
+from scgiproxy.message.backend_url import Address
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.discovery import Found
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.rules.saved import SavedBalancer, decode_saved, encode_saved
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.workers.busyness import ParentBusyness, WorkerBusyness
 from scgiproxy.service.workers.conditions import ParentConditions, WorkerConditions
-from scgiproxy.service.workers.directory import Directory
+from scgiproxy.service.workers.directory import (
+    Directory,
+    read_addresses,
+    read_found,
+    write_addresses,
+    write_found,
+)
 from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
 from scgiproxy.service.workers.places import ParentPlaces, WorkerPlaces
+from scgiproxy.service.workers.sharing import Copy, Original
 from scgiproxy.web.manager.editing import NotDone, change, find_balancer, find_member, make
-from scgiproxy.wire.streamsocket import SocketAddress
 
 TAKEN_WITHIN = 1.0
 """Seconds that workers are given to make a change, before who has asked for it is answered."""
@@ -112,22 +116,22 @@ class ParentMembers:
             "pools": [pool.name for pool in self._parts.pools],
             "processes": self._count,
             "nonces": {key: one.nonce for key, one in balancing.managed.items()},
-            "discovered": [_found(one.found) for one in balancing.discoveries],
+            "discovered": [write_found(one.found) for one in balancing.discoveries],
             "balancers": encode_saved("", changed).decode("ascii"),
             "conditions": self._conditions.all(),
-            "addresses": [_addresses(address, known[address]) for address in known],
+            "addresses": [write_addresses(address, known[address]) for address in known],
         }
 
     def _discovered(self, number: int) -> None:
         found = self._parts.balancing.discoveries[number].found
-        self._tell(_DISCOVERED, [number, _found(found)])
+        self._tell(_DISCOVERED, [number, write_found(found)])
         self._update()
         for _, backend in self._directory:
             self._conditions.changed.add(backend)
 
     def _resolved(self, address: Address) -> None:
         addresses = self._parts.resolver.hosts[address].known
-        self._tell(_ADDRESSES, _addresses(address, addresses))
+        self._tell(_ADDRESSES, write_addresses(address, addresses))
 
     def _tell(self, topic: str, value: JSON) -> None:
         for link in self._links:
@@ -178,7 +182,7 @@ class ParentMembers:
     def _watch(self) -> None:
         for _, backend in self._directory:
             if backend.sharing is None:
-                backend.sharing = _Original(backend, self._conditions)
+                backend.sharing = Original(backend, self._conditions)
 
 
 class WorkerMembers:
@@ -255,14 +259,13 @@ class WorkerMembers:
 
     def _discover(self, number: int, found: Any) -> None:
         if found:
-            members = tuple(Found(TcpAddress(host, port), *rest) for host, port, *rest in found)
-            self._parts.balancing.discoveries[number].take(members)
+            self._parts.balancing.discoveries[number].take(read_found(found))
 
     def _resolved(self, value: Any) -> None:
-        (host, port), *found = value
-        known = self._parts.resolver.hosts.get(TcpAddress(host, port))
+        address, found = read_addresses(value)
+        known = self._parts.resolver.hosts.get(address)
         if known is not None:
-            known.take(tuple(_address(one) for one in found))
+            known.take(found)
 
     def _take_all(self, value: Any) -> None:
         parts = self._parts
@@ -293,52 +296,7 @@ class WorkerMembers:
         for _, backend in self._directory:
             if backend.sharing is None:
                 backend.is_copy = True
-                backend.sharing = _Copy(backend, self._conditions, self._busyness, self._places)
-
-
-class _Original:
-    """A member of the parent's. See `pool.backend.Sharing`."""
-
-    def __init__(self, backend: Backend, conditions: ParentConditions) -> None:
-        self._backend = backend
-        self._conditions = conditions
-
-    def taken(self) -> None:
-        """No request is served here."""
-
-    given_back = taken
-
-    def judged(self) -> None:
-        self._conditions.changed.add(self._backend)
-
-
-class _Copy:
-    """A member of a worker's. See `pool.backend.Sharing`."""
-
-    __slots__ = ("_backend", "_busy", "_judged", "_places")
-
-    def __init__(
-        self,
-        backend: Backend,
-        conditions: WorkerConditions,
-        busyness: WorkerBusyness,
-        places: WorkerPlaces,
-    ) -> None:
-        self._backend = backend
-        self._busy = busyness.changed
-        self._judged = conditions.changed
-        self._places = places
-
-    def taken(self) -> None:
-        self._busy.add(self._backend)
-
-    def given_back(self) -> None:
-        self._busy.add(self._backend)
-        if self._backend.places is not None:
-            self._places.freed(self._backend)
-
-    def judged(self) -> None:
-        self._judged.add(self._backend)
+                backend.sharing = Copy(backend, self._conditions, self._busyness, self._places)
 
 
 def _make_room(pool: Pool, backend: Backend) -> None:
@@ -350,24 +308,3 @@ def _make_room(pool: Pool, backend: Backend) -> None:
 def _uncounted(saved: SavedBalancer) -> SavedBalancer:
     members = {label: replace(one, counters={}) for label, one in saved.members.items()}
     return replace(saved, members=members)
-
-
-def _found(found: Sequence[Found]) -> list[JSON]:
-    return [
-        [one.address.host, one.address.port, one.lbset, one.load_factor, one.name] for one in found
-    ]
-
-
-def _addresses(of: Address, addresses: Sequence[SocketAddress]) -> JSON:
-    assert isinstance(of, TcpAddress)  # a name
-    known: list[JSON] = [[of.host, of.port]]
-    for one in addresses:
-        if isinstance(one, IPv6Address):
-            known.append([one.host, one.port, one.flowInfo, one.scopeID])
-        elif isinstance(one, IPv4Address):
-            known.append([one.host, one.port])
-    return known
-
-
-def _address(told: Sequence[Any]) -> SocketAddress:
-    return IPv4Address("TCP", *told) if len(told) == 2 else IPv6Address("TCP", *told)

@@ -13,7 +13,7 @@ from scgiproxy.errors import BadResponse, ConnectFailed
 from scgiproxy.log.events import gateway_events
 from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool.condition import Condition
-from scgiproxy.pool.discovery import Found
+from scgiproxy.pool.lookup import Found
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.web.manager.editing import NotDone
 from tests.service.workers.gateway import BALANCER, WorkersGateway, make

@@ -9,7 +9,7 @@ from twisted.names import dns
 from twisted.names.error import DNSServerError
 
 from scgiproxy.message.backend_url import TcpAddress
-from scgiproxy.pool.discovery import Found
+from scgiproxy.pool.lookup import Found
 from scgiproxy.rules.discovery import RecordKind
 from tests.pool.discovering import SERVICE, Scene
 
