@@ -1,13 +1,13 @@
 """The HTTP/1 channel of one client connection.
 
-Requests start at the end of their head and are answered in order. What cannot be parsed (see
-`web.reader`) is answered in its turn as well, and closes the connection (see `web.lingering`). Here
-is also what follows from deadlines and backpressure (see `web.flow`), and 100 Continue.
+Requests start at the end of their head and are answered in order (see `web.pipeline`). What cannot
+be parsed (see `web.reader`) is answered in its turn as well, and closes the connection (see
+`web.lingering`). Here is also what follows from deadlines and backpressure (see `web.flow`), and 100
+Continue.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
@@ -19,7 +19,7 @@ from scgiproxy.errors import ClientError, RequestTimeout
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.web.address import ConnectionEnd, peer_has_left
 from scgiproxy.web.flow import LOOK_EVERY, Pause
-from scgiproxy.web.lingering import LingeringClose
+from scgiproxy.web.pipeline import MOST_WAITING, Pipeline
 from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.statistics import ConnectionPhase
 
@@ -29,19 +29,13 @@ if TYPE_CHECKING:
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-MOST_WAITING = 256
-"""Requests of one connection that wait for their turn; the last of them ends the connection."""
-
 MOST_SPARE = 64
 """Readers that a site keeps for the next requests."""
-
-MOST_AHEAD = 1 << 16
-"""Bytes that are read while requests wait. It is read that far so that a client is seen leaving."""
 
 _NO_BODY = RequestFraming(BodyKind.NONE, 0, False, False)
 
 
-class HttpChannel(LingeringClose):
+class HttpChannel(Pipeline):
     """One client connection. `factory` (the site) makes the requests and serves them.
 
     `requests` counts them. Between two requests it holds nothing of either: most of the time most
@@ -52,10 +46,6 @@ class HttpChannel(LingeringClose):
         super().__init__()
         self.requests = 0
         self._reader: RequestReader | None = None
-        self._active: GatewayRequest | None = None
-        self._queue: deque[GatewayRequest] | None = None
-        self._ahead = 0
-        self._advancing = False
         self._accepting = True
         self._client_sending = False
 
@@ -99,9 +89,7 @@ class HttpChannel(LingeringClose):
         if self._receiving is not None:
             self.deadline = self.factory.seconds() + self.limits.timeout
         elif self._queue:
-            self._ahead += len(data)
-            if self._ahead > MOST_AHEAD:
-                self.pause(Pause.PIPELINE)
+            self._read_ahead(len(data))
         reader = self._reader
         if reader is None:
             spare = self.factory.spare_readers
@@ -188,29 +176,7 @@ class HttpChannel(LingeringClose):
         if self._reader is not None:
             self._reader.stop()
 
-    # -- requests in order ---------------------------------------------------------------------
-
-    def _enqueue(self, request: GatewayRequest) -> None:
-        if (
-            self._active is None
-            and not self._queue
-            and not self._advancing
-            and not self._send_blocked
-        ):
-            self._active = request
-            self._serve(request)
-            if self._queue:
-                self._advance()
-        elif self._queue is None:
-            self._queue = deque((request,))
-        else:
-            self._queue.append(request)
-
-    def _serve(self, request: GatewayRequest) -> None:
-        try:
-            self.factory.serve(request)
-        except Exception:
-            request.failed(Failure())
+    # -- answers -------------------------------------------------------------------------------
 
     def request_done(self, request: GatewayRequest) -> None:
         """`request` has been answered in full."""
@@ -237,22 +203,6 @@ class HttpChannel(LingeringClose):
     def _in_head(self) -> bool:
         """A head has begun and is not complete."""
         return self._reader is not None and self._reader.in_head
-
-    def _advance(self) -> None:
-        """Serve what waits, one after the other, without recursion."""
-        if self._advancing:
-            return
-        self._advancing = True
-        try:
-            while self._active is None and self._queue and not self._send_blocked:
-                self._active = request = self._queue.popleft()
-                self._serve(request)
-        finally:
-            self._advancing = False
-        if not self._queue:
-            self._queue = None
-            self._ahead = 0
-            self.resume(Pause.PIPELINE)
 
     def set_keep_alive(self, request: GatewayRequest, keep_alive: KeepAlive) -> None:
         """The host that answers `request` is known, and the connection's life is its affair."""
