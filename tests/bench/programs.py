@@ -58,12 +58,15 @@ def running(command: Sequence[str], port: int) -> Iterator[int]:
         wait_for(port, process)
         yield process.pid
     finally:
+        # And who does so while it is ended would have nobody wait for its end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        _may_be_stopped()
 
 
 def twistd() -> str:

@@ -66,7 +66,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             gateway = Gateway(tmp_path, f"LogLevel info\n{text}", "gateway", environment, workers)
             stack.enter_context(gateway)
             # They do; the log has to say so, too.
-            wait_until(lambda: serving(gateway) >= workers, "every worker serves", 20)
+            wait_until(lambda: serving(gateway) >= workers, "every worker serves")
             return gateway
 
         yield start

@@ -63,7 +63,7 @@ class ApplicationContract:
 
     def test_head_has_the_headers_and_no_body(self, site: Browser) -> None:
         """Another request on the same connection shows that nothing followed the head."""
-        connection = http.client.HTTPConnection(*site.address, timeout=15)
+        connection = http.client.HTTPConnection(*site.address, timeout=60)
         try:
             for method in ("HEAD", "GET"):
                 connection.request(method, "/app/status/200")
@@ -105,7 +105,7 @@ class ApplicationContract:
         assert site.get("/app/redirect").status == 200
 
     def test_requests_follow_each_other_on_one_connection(self, site: Browser) -> None:
-        connection = http.client.HTTPConnection(*site.address, timeout=15)
+        connection = http.client.HTTPConnection(*site.address, timeout=60)
         try:
             for number in range(10):
                 connection.request("POST", "/app/raw", body=b"x" * number)

@@ -66,7 +66,7 @@ class GatewayProcess(Process):
         """Also for its workers: they come when it listens already."""
         super()._wait_for_start()
         if self.workers > 1:
-            wait_until(self._all_serve, f"{self.name} has {self.workers} workers that serve", 30)
+            wait_until(self._all_serve, f"{self.name} has {self.workers} workers that serve")
 
     def _all_serve(self) -> bool:
         try:

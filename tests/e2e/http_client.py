@@ -58,7 +58,7 @@ class Response:
 class Connection:
     """One client connection. A context manager; nothing is sent that the test did not write."""
 
-    def __init__(self, address: Address, timeout: float = 15.0, receive_buffer: int = 0) -> None:
+    def __init__(self, address: Address, timeout: float = 60.0, receive_buffer: int = 0) -> None:
         self.socket = connect(address, timeout)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -201,7 +201,7 @@ class Connection:
         return data
 
 
-def ask(address: Address, data: bytes, timeout: float = 15.0) -> Response:
+def ask(address: Address, data: bytes, timeout: float = 60.0) -> Response:
     """Send a whole raw request on a connection of its own and read the answer."""
     with Connection(address, timeout) as connection:
         return connection.ask(data)

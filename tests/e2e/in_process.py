@@ -24,12 +24,12 @@ def pause(seconds: float) -> Any:
 
 
 async def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
-    """Wait for it, up to ten seconds; then `what` says what there is instead."""
-    for _ in range(1000):
+    """Wait for it, up to a minute; then `what` says what there is instead."""
+    for _ in range(6000):
         if condition():
             return
         await pause(0.01)
-    pytest.fail(f"not within ten seconds; there is {what()}")
+    pytest.fail(f"not within a minute; there is {what()}")
 
 
 class InProcess:

@@ -13,7 +13,7 @@ from typing import Self
 
 _LONGEST = 120.0
 """Seconds after which the load ends whatever happens."""
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """Seconds for one answer."""
 _LINE = 1 << 16
 

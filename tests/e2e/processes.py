@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,29 +28,39 @@ running: list[Process] = []
 ended: list[Process] = []
 """What has been stopped since the test began. The output of both is shown when it fails."""
 
-_PORTS = range(20000, 32000)
-"""Below the range from which the system takes the ports of outgoing connections, so that none of
-those takes a port between the moment it was found free and the server's bind."""
+_BLOCKS = range(20000, 32000, 1000)
+"""Where the ports begin that one run of the tests hands out. Below the range from which the system
+takes those of outgoing connections, so that none of these takes a port between the moment it was
+found free and the server's bind."""
 _TAIL = 4000
-_given: set[int] = set()
+
+
+def _claimed() -> Iterator[int]:
+    """The ports of blocks that no other run of the tests has, as long as this one lasts: who has
+    the lock of a block is bound to its first port."""
+    for block in random.sample(_BLOCKS, len(_BLOCKS)):
+        with closing(socket.socket()) as lock, suppress(OSError):
+            lock.bind(("127.0.0.1", block))
+            yield from range(block + 1, block + _BLOCKS.step)
+
+
+_ports = _claimed()
 
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on, not handed out before."""
-    for port in random.sample(_PORTS, len(_PORTS)):
-        if port in _given:
-            continue
+    for port in _ports:
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-                _given.add(port)
                 return port
     raise RuntimeError("no free port")
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
-    """Poll `condition` until it is true; fail the test with `what` after `seconds`."""
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Poll `condition` until it is true; fail the test with `what` after `seconds`: many, for a
+    machine may be busy. What has to be soon is for the test to show in another way."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -58,7 +68,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0
         time.sleep(0.01)
 
 
-def connect(address: Address, timeout: float = 10.0) -> socket.socket:
+def connect(address: Address, timeout: float = 60.0) -> socket.socket:
     """A connected stream socket. Raises OSError."""
     if isinstance(address, Path):
         connection = socket.socket(socket.AF_UNIX)
@@ -105,7 +115,7 @@ class Process:
         address: Address,
         *,
         environment: Mapping[str, str] | None = None,
-        start_within: float = 15.0,
+        start_within: float = 60.0,
         patience: float = 5.0,
     ) -> None:
         self.name = name

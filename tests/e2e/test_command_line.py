@@ -24,7 +24,7 @@ MEBIBYTE = bytes(range(256)) * 4096
 def run(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run twistd to its end."""
     command = [twistd(), *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def member(name: str, port: int, folder: Path, seconds: float = 0) -> Process:
 def send(gateway: Gateway, requests: list[tuple[str, str, bytes]]) -> int:
     """Send them on one connection, each when the one before is answered; the bytes of all bodies
     that came back."""
-    connection = http.client.HTTPConnection(*gateway.http, timeout=20)
+    connection = http.client.HTTPConnection(*gateway.http, timeout=60)
     received = 0
     for method, path, body in requests:
         connection.request(method, path, body or None)

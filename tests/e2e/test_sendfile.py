@@ -228,7 +228,7 @@ def test_an_answer_that_runs_is_finished_at_shutdown(gateway: Gateway, file: Pat
         while piece := client.read_some():
             received += piece
         assert received == data
-    wait_until(lambda: gateway.has_ended, "the gateway's end", 6)
+    wait_until(lambda: gateway.has_ended, "the gateway's end")
 
 
 def test_many_at_once(gateway: Gateway, file: Path) -> None:

@@ -83,7 +83,7 @@ def wait_for_standstill(progress: Callable[[], int], what: str) -> int:
             seen, since = now, time.monotonic()
         return bool(seen) and time.monotonic() - since > 0.25
 
-    wait_until(stands, what, 30)
+    wait_until(stands, what)
     return seen
 
 

@@ -41,14 +41,14 @@ def test_one_that_cannot_start_again(
         found = re.findall(r"another takes its place in ([\d.]+) s", gateway.logged())
         return [float(word) for word in found]
 
-    wait_until(lambda: len(delays()) >= 4, "four attempts", 20)
+    wait_until(lambda: len(delays()) >= 4, "four attempts")
     assert ask(gateway.http, LAST).text == "hello\n"
     assert delays()[1:4] == sorted(delays()[1:4])
     assert delays()[3] >= 2 * delays()[2] > 0
     assert "says: broken on purpose" in gateway.logged()
     assert "ended with exit code 7" in gateway.logged()
     flag.unlink()
-    wait_until(lambda: serving(gateway) == 3, "another worker serves", 30)
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
 
 
 def test_no_worker_can_start(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_workers_have_no_rights_of_roots(
 
     with gateway:
         assert ask_by_tls(port, file).text == "hello\n"
-        wait_until(lambda: (logs / "error.log").read_text().count(" serves") == 2, "both serve", 20)
+        wait_until(lambda: (logs / "error.log").read_text().count(" serves") == 2, "both serve")
         for pid in gateway.worker_pids:
             status = Path(f"/proc/{pid}/status").read_text()
             assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
         os.kill(gateway.worker_pids[0], signal.SIGKILL)
-        wait_until(replaced, "another worker serves", 20)
+        wait_until(replaced, "another worker serves")
         for _ in range(6):
             assert ask_by_tls(port, file).text == "hello\n"
     # Who is killed takes the lines of the last second along.
@@ -166,7 +166,7 @@ def test_reactors(reactor: str, tmp_path: Path, backend: ScriptedBackend) -> Non
     gateway = Gateway(tmp_path, f"LogLevel info\nProxyPass / {backend.url}/", workers=2)
     gateway.command.insert(1, f"--reactor={reactor}")
     with gateway:
-        wait_until(lambda: serving(gateway) == 2, "both workers serve", 20)
+        wait_until(lambda: serving(gateway) == 2, "both workers serve")
         assert ask(gateway.http, LAST).text == "hello\n"
         for pid in gateway.worker_pids:
             assert reactor in Path(f"/proc/{pid}/cmdline").read_text()
@@ -213,7 +213,7 @@ def test_mounts_of_the_command_line(tmp_path: Path, backend: ScriptedBackend) ->
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: listens(("127.0.0.1", port)), "it listens", 20)
+        wait_until(lambda: listens(("127.0.0.1", port)), "it listens")
         assert ask(("127.0.0.1", port), LAST).text == "hello\n"
     finally:
         process.terminate()

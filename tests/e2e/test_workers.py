@@ -6,19 +6,19 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
 from tests.e2e.load import Load
 from tests.e2e.processes import free_port, listens, wait_until
 from tests.e2e.scripted import ReadHead, ScriptedBackend, Send, Wait
 from tests.e2e.test_listening import ask_by_tls, certificate
-from tests.e2e.workers import Start, serving
+from tests.e2e.workers import Start, connect, is_alive, owner, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -27,44 +27,11 @@ LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 HEAD = Send(b"Content-Type: text/plain\r\nContent-Length: 6\r\n\r\n")
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return not Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
-    except OSError:
-        return False
-
-
-@contextmanager
-def stopped(pids: Iterable[int]) -> Iterator[None]:
-    """These processes do nothing meanwhile."""
-    with ExitStack() as stack:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-            stack.callback(os.kill, pid, signal.SIGCONT)
-        yield
-
-
 def hold(backend: ScriptedBackend, count: int) -> threading.Event:
     """Have the next `count` requests answered by halves; the event is for the other ones."""
     released = threading.Event()
     backend.play(*[(ReadHead(), HEAD, Send(b"abc"), Wait(released), Send(b"def"))] * count)
     return released
-
-
-def owner(gateway: Gateway, connection: Connection) -> int:
-    """The worker that has a client's connection, by its process id."""
-    port = connection.socket.getsockname()[1]
-    wanted = f"0100007F:{gateway.port:04X} 0100007F:{port:04X}"
-    (line,) = [row for row in Path("/proc/net/tcp").read_text().splitlines() if wanted in row]
-    inode = f"socket:[{line.split()[9]}]"
-    for pid in gateway.worker_pids:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                if str(fd.readlink()) == inode:
-                    return pid
-            except OSError:
-                continue
-    raise LookupError("nobody has accepted it")
 
 
 def test_every_worker_serves(start: Start, backend: ScriptedBackend) -> None:
@@ -77,11 +44,9 @@ def test_every_worker_serves(start: Start, backend: ScriptedBackend) -> None:
         [b"scgiproxy", b"worker", b"%d" % number] for number in (1, 2, 3)
     ]
     for pid in pids:
-        # While the others are stopped: who takes what, when all may, is the kernel's affair.
-        with stopped(other for other in pids if other != pid), Connection(gateway.http) as client:
+        with connect(gateway, pid) as client:
             client.send(REQUEST)
             assert client.read().text == "hello\n"
-            assert owner(gateway, client) == pid
 
 
 def test_a_worker_is_killed_under_load(start: Start, backend: ScriptedBackend) -> None:
@@ -91,11 +56,11 @@ def test_a_worker_is_killed_under_load(start: Start, backend: ScriptedBackend) -
     connections = 12
     backend.play((ReadHead(), HEAD, Send(b"abcdef")))
     with Load(gateway.port, connections, b"abcdef".__eq__) as load:
-        wait_until(lambda: load.report.answered > 100, "load", 30)
+        wait_until(lambda: load.report.answered > 100, "load")
         os.kill(min(before), signal.SIGKILL)
-        wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
+        wait_until(lambda: serving(gateway) == 3, "another worker serves")
         reached = load.report.answered
-        wait_until(lambda: load.report.answered > reached + 100, "load on both", 30)
+        wait_until(lambda: load.report.answered > reached + 100, "load on both")
         report = load.stop()
     assert sum(report.failures.values()) + report.cut_off <= connections, report.failures
     assert len(gateway.worker_pids) == 2
@@ -201,10 +166,11 @@ def test_one_worker_is_told_to_end(start: Start, backend: ScriptedBackend) -> No
         client.send(REQUEST)
         client.read_head()
         pid = owner(gateway, client)
+        assert pid is not None
         os.kill(pid, signal.SIGTERM)
         released.set()
         assert client.read_some(3) + client.read_some(3) == b"abcdef"
-    wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
     assert pid not in gateway.worker_pids
     assert f"(pid {pid}) ended with exit code 0; another takes its place" in gateway.logged()
 
@@ -228,7 +194,11 @@ def test_logs(start: Start, backend: ScriptedBackend, tmp_path: Path) -> None:
 
     def ask_many() -> None:
         with ExitStack() as stack:
-            connections = [stack.enter_context(Connection(gateway.http)) for _ in range(40)]
+            connections = [
+                stack.enter_context(connect(gateway, pid))
+                for pid in gateway.worker_pids
+                for _ in range(20)
+            ]
             for connection in connections:
                 connection.send(REQUEST)
             for connection in connections:
@@ -239,13 +209,13 @@ def test_logs(start: Start, backend: ScriptedBackend, tmp_path: Path) -> None:
     log.rename(tmp_path / "error.log.1")
     access.rename(tmp_path / "access.log.1")
     ask_many()
+    pids = gateway.worker_pids
     gateway.stop()
-    pids = set()
     for file in (tmp_path / "error.log.1", log):
         lines = file.read_text().splitlines()
         assert len(lines) == 40
-        pids |= {re.findall(r"\[pid (\d+)\] client.not_found", line)[0] for line in lines}
-    assert len(pids) == 2
+        found = Counter(re.findall(r"\[pid (\d+)\] client.not_found", "\n".join(lines)))
+        assert found == {str(pid): 20 for pid in pids}
     for file in (tmp_path / "access.log.1", access):
         lines = file.read_text().splitlines()
         assert len(lines) == 40
@@ -264,17 +234,17 @@ def test_twistds_log_names_the_worker(start: Start, backend: ScriptedBackend) ->
 def test_unix_sockets_and_tls(start: Start, backend: ScriptedBackend, tmp_path: Path) -> None:
     """The socket's file outlives a worker, and not the gateway."""
     file = certificate(tmp_path / "certificates")
-    port, path = free_port(), tmp_path / "gateway.sock"
+    port, other, path = free_port(), free_port(), tmp_path / "gateway.sock"
     gateway = start(
         f'Listen 127.0.0.1:${{PORT}}\nListen "unix:{path}:mode=600"\nListen "tls:{file.parent}:port={port}"\n'
-        f'Listen "ssl:{port + 1}:privateKey={file}:interface=127.0.0.1"\n'
+        f'Listen "ssl:{other}:privateKey={file}:interface=127.0.0.1"\n'
         f"ProxyPass / {backend.url}/"
     )
     os.kill(gateway.worker_pids[0], signal.SIGKILL)
-    wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
     for _ in range(6):
         assert ask(path, LAST).text == "hello\n"
         assert ask_by_tls(port, file).text == "hello\n"
-        assert ask_by_tls(port + 1, file).text == "hello\n"
+        assert ask_by_tls(other, file).text == "hello\n"
     gateway.stop()
     assert not path.exists()

@@ -19,8 +19,7 @@ from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, Response
 from tests.e2e.processes import free_port, wait_until
 from tests.e2e.scripted import ReadBody, ReadHead, ScriptedBackend, Send, Wait, answer
-from tests.e2e.test_workers import owner
-from tests.e2e.workers import Start, serving
+from tests.e2e.workers import Start, connect, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -35,11 +34,9 @@ ProxyPass /bm !
 class Client:
     """A connection to one of the workers, whose process id is `worker`."""
 
-    def __init__(self, gateway: Gateway, connection: Connection) -> None:
-        self.gateway = gateway
+    def __init__(self, connection: Connection, worker: int) -> None:
         self.connection = connection
-        self.get("/bm?format=json")
-        self.worker = owner(gateway, connection)
+        self.worker = worker
 
     def get(self, path: str = "/") -> Response:
         return self.connection.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -64,20 +61,10 @@ class Client:
         )
 
 
-class Clients(list[Client]):
+def clients_of_each(gateway: Gateway, stack: ExitStack) -> list[Client]:
     """One for each worker."""
-
-    def __init__(self, gateway: Gateway, stack: ExitStack) -> None:
-        super().__init__()
-        wanted = set(gateway.worker_pids)
-        for _ in range(200):
-            one = Client(gateway, stack.enter_context(Connection(gateway.http)))
-            if one.worker in wanted:
-                wanted.discard(one.worker)
-                self.append(one)
-            if not wanted:
-                return
-        raise AssertionError("a worker accepts nobody")
+    pids = gateway.worker_pids
+    return [Client(stack.enter_context(connect(gateway, pid)), pid) for pid in pids]
 
 
 @pytest.fixture
@@ -106,7 +93,7 @@ def test_a_change_is_made_in_both_when_it_is_answered(
 ) -> None:
     """By whichever worker; the one that shows the form need not be the one that gets it."""
     gateway = start(configuration(backends))
-    clients = Clients(gateway, stack)
+    clients = clients_of_each(gateway, stack)
     assert len({client.nonce for client in clients}) == 1
     a, b = (one.url for one in backends)
     for client in clients:
@@ -129,9 +116,9 @@ def test_a_member_that_fails_is_in_error_in_both(
     a = f"scgi://127.0.0.1:{free_port()}"
     more = f"BalancerMember {a} retry=600"
     gateway = start(configuration(backends[1:], more=more))
-    one, other = Clients(gateway, stack)
+    one, other = clients_of_each(gateway, stack)
     assert {one.get().text for _ in range(3)} == {"b"}
-    wait_until(lambda: other.members[a]["state"] == "down", "the other worker knows", 2)
+    wait_until(lambda: other.members[a]["state"] == "down", "the other worker knows")
     before = other.members[a]["errors"]
     assert {other.get().text for _ in range(4)} == {"b"}
     assert other.members[a]["errors"] == before == 1
@@ -158,14 +145,14 @@ def test_max_is_that_of_both(start: Start, stack: ExitStack) -> None:
 
     backend.play((ReadHead(), ReadBody(), Wait(Counted()), Send(b"Content-Type: a/b\r\n\r\nhello")))
     gateway = start(f"{PAGE}\nProxyPass / {backend.url}/ max=3\n")
-    connections = [stack.enter_context(Connection(gateway.http)) for _ in range(32)]
+    pids = gateway.worker_pids
+    connections = [stack.enter_context(connect(gateway, pid)) for pid in pids for _ in range(16)]
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for _ in range(8):
         for connection in connections:
             connection.send(request)
         for connection in connections:
             assert connection.read().text == "hello"
-    assert len({owner(gateway, connection) for connection in connections}) == 2
     assert most == 3
 
 
@@ -177,32 +164,30 @@ def test_places_of_a_killed_worker_come_back(start: Start, stack: ExitStack) -> 
         answer(b"Content-Type: text/plain\r\n\r\nhello"),
     )
     gateway = start(f"{PAGE}\nProxyPass / {backend.url}/ max=3\n")
-    one, other = Clients(gateway, stack)
-    taking = []
-    while len(taking) < 3:
-        connection = stack.enter_context(Connection(gateway.http))
-        connection.ask(b"GET /bm HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        if owner(gateway, connection) == one.worker:
-            connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            taking.append(connection)
+    one, other = clients_of_each(gateway, stack)
+    for _ in range(3):
+        taking = stack.enter_context(connect(gateway, one.worker))
+        taking.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     backend.wait_for(3)
     other.connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     os.kill(one.worker, signal.SIGKILL)
     assert other.connection.read().text == "hello"
     released.set()
-    wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
 
 
 def test_a_worker_that_comes_later_knows_what_was_changed(
     start: Start, stack: ExitStack, backends: list[ScriptedBackend]
 ) -> None:
     gateway = start(configuration(backends))
-    one, other = Clients(gateway, stack)
+    one, other = clients_of_each(gateway, stack)
     one.change(w=backends[0].url, w_status_D="1")
     nonce = one.nonce
     os.kill(one.worker, signal.SIGKILL)
-    wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
-    late = next(client for client in Clients(gateway, stack) if client.worker != other.worker)
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
+    late = next(
+        client for client in clients_of_each(gateway, stack) if client.worker != other.worker
+    )
     assert late.nonce == nonce
     assert {late.get().text for _ in range(4)} == {"b"}
 
@@ -212,12 +197,12 @@ def test_what_was_changed_survives_a_restart(
 ) -> None:
     text = f"DefaultRuntimeDir {tmp_path}\nBalancerPersist On\n" + configuration(backends)
     gateway = start(text)
-    one, _ = Clients(gateway, stack)
+    one, _ = clients_of_each(gateway, stack)
     one.change(w=backends[0].url, w_status_D="1", w_lf="7")
     assert [one.get().text for _ in range(5)] == ["b"] * 5
     gateway.stop()
     again = start(text)
-    for client in Clients(again, stack):
+    for client in clients_of_each(again, stack):
         assert client.members[backends[0].url]["weight"] == 7
         assert {client.get().text for _ in range(4)} == {"b"}
         assert client.members[backends[1].url]["elected"] >= 5

@@ -15,8 +15,8 @@ from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection
 from tests.e2e.processes import wait_until
 from tests.e2e.scripted import ReadHead, ScriptedBackend, Send, Wait
-from tests.e2e.test_numbers import PAGES, Scrape, at_rest, get, send
-from tests.e2e.workers import Start, serving
+from tests.e2e.test_numbers import PAGES, Scrape, at_rest, get
+from tests.e2e.workers import Start, connect, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -28,10 +28,17 @@ MOUNT = {"mount": "/app/"}
 
 
 def load(gateway: Gateway) -> None:
-    """`N` requests, on connections that both workers have some of."""
-    requests = [("GET", "/app/", b"")] * EACH
+    """`N` requests, on connections of which each worker has as many as the other."""
+    half = THREADS // 2
+    clients = [connect(gateway, pid) for pid in gateway.worker_pids for _ in range(half)]
+
+    def ask(client: Connection) -> None:
+        with client:
+            for _ in range(EACH):
+                assert client.ask(REQUEST).status == 200
+
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(lambda _: send(gateway, requests), range(THREADS)))
+        list(threads.map(ask, clients))
 
 
 def by_worker(told: Scrape) -> list[float]:
@@ -45,7 +52,8 @@ def test_all_that_is_sent_is_counted(start: Start, backend: ScriptedBackend) -> 
     told = at_rest(gateway)
     assert told("workers") == 2
     assert told("worker_restarts_total") == 0
-    assert all(by_worker(told))
+    # One of them has answered a scrape or two as well.
+    assert min(by_worker(told)) >= N / 2
     for total in (N, 2 * N):
         assert told("requests_total", **MOUNT) == total
         assert told("request_duration_seconds_count", **MOUNT) == total
@@ -53,7 +61,7 @@ def test_all_that_is_sent_is_counted(start: Start, backend: ScriptedBackend) -> 
         assert told("backend_response_duration_seconds_count") == total
         if total == N:
             os.kill(gateway.worker_pids[0], signal.SIGTERM)
-            wait_until(lambda: serving(gateway) == 3, "another worker serves", 20)
+            wait_until(lambda: serving(gateway) == 3, "another worker serves")
             assert at_rest(gateway)("requests_total", **MOUNT) == N
             load(gateway)
             told = at_rest(gateway)
@@ -68,7 +76,7 @@ def test_what_a_killed_worker_had_told_stays(start: Start, backend: ScriptedBack
     assert at_rest(gateway)("requests_total", **MOUNT) == N
     for pid in gateway.worker_pids:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: serving(gateway) == 4, "other workers serve", 20)
+    wait_until(lambda: serving(gateway) == 4, "other workers serve")
     told = at_rest(gateway)
     assert told("requests_total", **MOUNT) == N
     assert told("backend_requests_total") == N
@@ -91,13 +99,16 @@ def test_a_page_from_either_says_the_same(start: Start, backend: ScriptedBackend
         )
         # Each on a connection of its own, which either worker may have.
         for _ in range(8):
+            # The connection of the one who asked before may be over a moment later.
+            wait_until(lambda: Scrape(gateway)("connections") == count + 1, "one who asks")
             told = Scrape(gateway)
             assert told("requests_in_flight", **MOUNT) == count
             assert told("backend_requests_in_flight") == count
-            assert told("connections") == count + 1
             page = get(gateway, "/server-status?auto").text
-            assert re.search(rf"^ConnsTotal: {count + 1}$", page, re.MULTILINE)
             assert re.search("^Processes: 2$", page, re.MULTILINE)
+            total = re.search(r"^ConnsTotal: (\d+)$", page, re.MULTILINE)
+            assert total is not None
+            assert int(total[1]) in (count + 1, count + 2)
         page = get(gateway, "/server-status").text
         for pid in gateway.worker_pids:
             assert f"<td>{pid}</td>" in page
