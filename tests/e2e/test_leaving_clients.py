@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -12,7 +12,16 @@ import pytest
 from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
 from tests.e2e.processes import wait_until
-from tests.e2e.scripted import AwaitEnd, ReadBody, ReadHead, ScriptedBackend, Send, Told, Wait
+from tests.e2e.scripted import (
+    HELLO,
+    AwaitEnd,
+    ReadBody,
+    ReadHead,
+    ScriptedBackend,
+    Send,
+    Told,
+    Wait,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -30,9 +39,27 @@ def leave(request: pytest.FixtureRequest) -> Leave:
     return way
 
 
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[ScriptedBackend, Gateway]]:
+    """One gateway for all: with ``max=1`` what a client before has left behind would show."""
+    with ScriptedBackend() as backend:
+        rule = f"ProxyPass /app/ {backend.url}/ max=1\nTimeout 60\n"
+        with Gateway(tmp_path_factory.mktemp("leaving"), rule) as gateway:
+            yield backend, gateway
+
+
 @pytest.fixture
-def gateway(start_gateway: Callable[[str], Gateway], backend: ScriptedBackend) -> Gateway:
-    return start_gateway(f"ProxyPass /app/ {backend.url}/ max=1\nTimeout 60\n")
+def backend(served: tuple[ScriptedBackend, Gateway]) -> ScriptedBackend:
+    """It has been told nothing yet."""
+    served[0].play(HELLO)
+    return served[0]
+
+
+@pytest.fixture
+def gateway(served: tuple[ScriptedBackend, Gateway]) -> Gateway:
+    return served[1]
 
 
 def open_files(gateway: Gateway) -> list[str]:

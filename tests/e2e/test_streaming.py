@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import pytest
@@ -13,6 +13,7 @@ from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
 from tests.e2e.processes import wait_until
 from tests.e2e.scripted import (
+    HELLO,
     Action,
     AwaitEnd,
     ReadBody,
@@ -33,11 +34,33 @@ PIECE = bytes(1 << 18)
 DONE = Send(b"Status: 200 OK\r\nContent-Length: 4\r\n\r\ndone")
 
 
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[ScriptedBackend, Gateway]]:
+    """One gateway for whatever does not ask for its memory."""
+    folder = tmp_path_factory.mktemp("streaming")
+    with ScriptedBackend() as backend, Gateway(folder, rules(backend)) as gateway:
+        yield backend, gateway
+
+
 @pytest.fixture
-def gateway(start_gateway: Callable[[str], Gateway], backend: ScriptedBackend) -> Gateway:
-    """A gateway in front of `backend` that has served a request of each kind already, so that
-    what is measured is not what Python loads once."""
-    gateway = start_gateway(f"ProxyPass /app/ {backend.url}/\nLimitRequestBody 0\nTimeout 30\n")
+def backend(served: tuple[ScriptedBackend, Gateway]) -> ScriptedBackend:
+    """It has been told nothing yet."""
+    served[0].play(HELLO)
+    return served[0]
+
+
+@pytest.fixture
+def gateway(served: tuple[ScriptedBackend, Gateway]) -> Gateway:
+    return served[1]
+
+
+@pytest.fixture
+def fresh(start_gateway: Callable[[str], Gateway], backend: ScriptedBackend) -> Gateway:
+    """A gateway in front of `backend` that has served a request of each kind only, so that what is
+    measured is not what Python loads once."""
+    gateway = start_gateway(rules(backend))
     for framing in (
         b"Content-Length: 3\r\n\r\nabc",
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -45,6 +68,10 @@ def gateway(start_gateway: Callable[[str], Gateway], backend: ScriptedBackend) -
         head = b"POST /app/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         assert ask(gateway.http, head + framing).text == "hello\n"
     return gateway
+
+
+def rules(backend: ScriptedBackend) -> str:
+    return f"ProxyPass /app/ {backend.url}/\nLimitRequestBody 0\nTimeout 30\n"
 
 
 class Sender:
@@ -88,22 +115,22 @@ def wait_for_standstill(progress: Callable[[], int], what: str) -> int:
 
 
 @pytest.fixture
-def growth(gateway: Gateway) -> Callable[[], int]:
+def growth(fresh: Gateway) -> Callable[[], int]:
     """How much more memory the gateway has used at its worst than before the test."""
-    gateway.forget_peak()
-    base = gateway.resident()
-    return lambda: gateway.peak() - base
+    fresh.forget_peak()
+    base = fresh.resident()
+    return lambda: fresh.peak() - base
 
 
 @pytest.mark.timeout(90)
 def test_an_upload_of_a_gigabyte_to_a_slow_backend(
-    gateway: Gateway, backend: ScriptedBackend, growth: Callable[[], int]
+    fresh: Gateway, backend: ScriptedBackend, growth: Callable[[], int]
 ) -> None:
     """The client is held back while the backend does not read, and the gateway holds nothing."""
     go = threading.Event()
     backend.play((ReadHead(), Wait(go), ReadBody(keep=False), DONE))
     size = LARGE // len(PIECE) * len(PIECE)
-    with Connection(gateway.http, 60) as connection:
+    with Connection(fresh.http, 60) as connection:
         head = f"POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
         connection.send(head.encode())
         with Sender(connection, PIECE, size // len(PIECE)) as sender:
@@ -117,13 +144,13 @@ def test_an_upload_of_a_gigabyte_to_a_slow_backend(
 
 @pytest.mark.timeout(90)
 def test_a_large_chunked_upload_is_spooled_to_a_file(
-    gateway: Gateway, backend: ScriptedBackend, growth: Callable[[], int]
+    fresh: Gateway, backend: ScriptedBackend, growth: Callable[[], int]
 ) -> None:
     """The backend is asked when the whole upload is here; it is in a file meanwhile."""
     backend.play((ReadHead(), ReadBody(keep=False), DONE))
     count = 400
     chunk = b"%x\r\n%s\r\n" % (len(PIECE), PIECE)
-    with Connection(gateway.http, 60) as connection:
+    with Connection(fresh.http, 60) as connection:
         connection.send(b"POST /app/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         with Sender(connection, chunk, count):
             pass
@@ -167,7 +194,7 @@ def test_the_first_byte_comes_before_the_rest_of_a_body_with_a_length(
 @pytest.mark.parametrize("length", [True, False], ids=["length", "chunked"])
 @pytest.mark.timeout(90)
 def test_a_slow_reader_of_a_large_download(
-    gateway: Gateway, backend: ScriptedBackend, growth: Callable[[], int], length: bool
+    fresh: Gateway, backend: ScriptedBackend, growth: Callable[[], int], length: bool
 ) -> None:
     """The backend is held back while the client does not read, and the gateway holds nothing."""
     count = 800
@@ -175,7 +202,7 @@ def test_a_slow_reader_of_a_large_download(
     backend.play(
         (ReadHead(), Send(b"Content-Type: a/b\r\n" + head + b"\r\n"), Send(PIECE, times=count))
     )
-    with Connection(gateway.http, 60, receive_buffer=65536) as connection:
+    with Connection(fresh.http, 60, receive_buffer=65536) as connection:
         connection.send(b"GET /app/ HTTP/1.1\r\nHost: a\r\n\r\n")
         told = backend.wait_for()
         sent = wait_for_standstill(lambda: told.sent, "the download is held back")
