@@ -149,6 +149,7 @@ def test_mounts_of_the_command_line(tmp_path: Path, backend: ScriptedBackend) ->
     for port in ports:
         process.command += ["-l", f"127.0.0.1:{port}"]
     with process:
+        wait_until(lambda: listens(("127.0.0.1", ports[1])), "it listens on both")
         for path, port in zip(("/a/one", "/b/two"), ports, strict=True):
             assert Browser(("127.0.0.1", port)).get(path).text == "hello\n"
     names = [(told.get("SCRIPT_NAME"), told.get("PATH_INFO")) for told in backend.told]

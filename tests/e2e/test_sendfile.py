@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
-from tests.e2e.processes import wait_until
+from tests.e2e.processes import listens, wait_until
 from tests.e2e.scripted import ScriptedBackend, answer
 from tests.e2e.test_listening import certificate
 
@@ -294,6 +294,8 @@ def test_on_a_unix_socket(
     start_gateway(
         f"Listen 127.0.0.1:${{PORT}}\nListen unix:{tmp_path}/http\n" + configuration(backend, file)
     )
+    # Its port is there first.
+    wait_until(lambda: listens(tmp_path / "http"), "it listens on its socket")
     with Connection(tmp_path / "http") as client:
         assert client.ask(REQUEST).body == file.read_bytes()
         assert client.ask(REQUEST).body == file.read_bytes()
