@@ -7,7 +7,7 @@ raises, and what happens when it is called too early or too late.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IAddress, IConsumer, IProtocol
 from twisted.plugin import IPlugin
@@ -126,6 +126,21 @@ class ICall(Interface):
 
     def dispatch_failed(error: BackendError) -> None:
         """No connection could be had; `Unavailable.reasons` says why, backend by backend."""
+
+
+class IPool(Interface):
+    """Where a mount's connections come from."""
+
+    name: str = Attribute(
+        "For messages: the balancer's with ``balancer://``, or a backend's label."
+    )
+    backends: Sequence[Any] = Attribute("Each a `pool.backend.Backend`; they may change.")
+
+    def dispatch(call: ICall) -> object:
+        """Find a connection for `call`, whose `dispatch` it sets to what it returns.
+
+        ``call.connected`` or ``call.dispatch_failed`` may be called before this returns.
+        """
 
 
 class IBalancingMethod(IPlugin):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from zope.interface import classImplements
+
 from scgiproxy.errors import BackendError, QueueTimeout, Unavailable
-from scgiproxy.interfaces import IBalancingMethod, ICall, IResponseTimes
+from scgiproxy.interfaces import IBalancingMethod, ICall, IPool, IResponseTimes
 from scgiproxy.pool.attempt import Dispatch
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.budget import RetryBudget
 from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.place import Stage
+from scgiproxy.pool.queue import Queue
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.pool.route import Route
 from scgiproxy.pool.selection import Blocked, Selection
@@ -70,11 +72,7 @@ class Pool:
         self.routes: dict[Backend, Route] = {}
         self.backends: tuple[Backend, ...] = ()
         self._selection = Selection(backends, method or ByRequests(), self.settings)
-        # Those who wait, by the kind of members they wait for: those who have been elsewhere, or
-        # have a member of their own, do not wait for the same as the others. Each kind is ordered,
-        # and no plain dict: taking from the front of that gets slow.
-        self._queues: dict[tuple[object, ...], OrderedDict[Dispatch, None]] = {}
-        self._number = 0
+        self._queue = Queue()
         self.on_full: Callable[[], object] | None = None
         self._draining = False
         self._drain_again = False
@@ -98,11 +96,7 @@ class Pool:
                 )
         self.backends = tuple(backends)
         self._selection.change(backends)
-        # Who waits for whom may be another matter now.
-        waiting = sorted(self._waiting(), key=_number)
-        self._queues.clear()
-        for dispatch in waiting:
-            self._put_into_queue(dispatch)
+        self._queue.sort(self._selection.routes)
         self.drain()
 
     def set_settings(self, settings: BalancerSettings) -> None:
@@ -127,7 +121,7 @@ class Pool:
     @property
     def queued(self) -> int:
         """How many wait for a connection to be free, or for a member that can be used."""
-        return sum(map(len, self._queues.values()))
+        return len(self._queue)
 
     def dispatch(self, call: ICall) -> Dispatch:
         """Find a connection for `call`.
@@ -150,7 +144,7 @@ class Pool:
         if single is not None and not (single.disabled or single.stopped or single.full()):
             # A queue here would mean that there is no free place.
             dispatch.begin(self.routes[single])
-        elif self._queues and not self._has_free():
+        elif self._queue.kinds and not self._has_free():
             self._enqueue(dispatch, Blocked.FULL, self.clock.seconds())
         else:
             self.offer(dispatch)
@@ -159,7 +153,7 @@ class Pool:
     def turn_away(self) -> None:
         """The gateway ends: who still waits for a connection is told so (503), since nothing of
         the request has been sent."""
-        for dispatch in sorted(self._waiting(), key=_number):
+        for dispatch in self._queue.in_order():
             # What was told to one may have made another one leave.
             if dispatch.stage is Stage.QUEUED:
                 self.leave(dispatch)
@@ -173,7 +167,7 @@ class Pool:
     def offer(self, dispatch: Dispatch) -> bool:
         """Start on the next backend, or fail, or wait in the queue: then False."""
         now = self.clock.seconds()
-        if self._selection.recover(now) and self._queues:
+        if self._selection.recover(now) and self._queue.kinds:
             # Who waits for a member that can be used comes first.
             stage = dispatch.stage
             self.drain()
@@ -207,11 +201,7 @@ class Pool:
     def leave(self, dispatch: Dispatch) -> None:
         """Wait no longer."""
         if dispatch.stage is Stage.QUEUED:
-            dispatch.stage = Stage.CHOOSING
-            queue = self._queues[dispatch.kind]
-            del queue[dispatch]
-            if not queue:
-                del self._queues[dispatch.kind]
+            self._queue.remove(dispatch)
             self.statistics.queue.record(self.clock.seconds() - dispatch.queued_at)
             self.dialer.wheel.forget(dispatch)
 
@@ -229,7 +219,7 @@ class Pool:
 
     def drain(self) -> None:
         """Something has changed for the better: serve who can be served, first come first."""
-        if not self._queues:
+        if not self._queue.kinds:
             return
         # Those who are served may end at once and come back here: one loop does it all.
         self._drain_again = True
@@ -286,18 +276,12 @@ class Pool:
         most = self.settings.max_attempts
         return most is None or attempts <= most
 
-    def _waiting(self) -> list[Dispatch]:
-        return [dispatch for queue in self._queues.values() for dispatch in queue]
-
     def _serve_queue(self) -> None:
         in_vain: set[tuple[object, ...]] = set()
         while True:
-            firsts = [
-                next(iter(queue)) for kind, queue in self._queues.items() if kind not in in_vain
-            ]
-            if not firsts:
+            first = self._queue.first(in_vain)
+            if first is None:
                 return
-            first = min(firsts, key=_number)
             if not self.offer(first):
                 in_vain.add(first.kind)
 
@@ -310,19 +294,9 @@ class Pool:
         tried = dispatch.tried
         return now < since + self.settings.wait and any(one not in tried for one in self.backends)
 
-    def _put_into_queue(self, dispatch: Dispatch) -> None:
-        session = dispatch.session
-        own = session is not None and session.route in self._selection.routes
-        dispatch.kind = (session.route if session is not None and own else b"", *dispatch.tried)
-        self._queues.setdefault(dispatch.kind, OrderedDict())[dispatch] = None
-
     def _enqueue(self, dispatch: Dispatch, blocked: Blocked, now: float) -> None:
         if dispatch.stage is not Stage.QUEUED:
-            dispatch.stage = Stage.QUEUED
-            dispatch.queued_at = now
-            self._number += 1
-            dispatch.number = self._number
-            self._put_into_queue(dispatch)
+            self._queue.enter(dispatch, self._selection.routes, now)
         dispatch.blocked = blocked
         patience = self.settings.wait
         if blocked is Blocked.FULL:
@@ -356,6 +330,4 @@ class Pool:
         return Unavailable(f"no member of {self.name} could be used: {told}", reasons)
 
 
-def _number(dispatch: Dispatch) -> int:
-    """Its place in the queue."""
-    return dispatch.number
+classImplements(Pool, IPool)

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from itertools import accumulate, compress
 from math import inf, sqrt
 from operator import add
-from typing import Any
+from typing import Any, Final
 
 _STEPS = 4
 _SHORTEST = 0.0005
 _DOUBLINGS = 18
 
-BOUNDS = tuple(round(_SHORTEST * 2 ** (n / _STEPS), 7) for n in range(_DOUBLINGS * _STEPS + 1))
+BOUNDS: Final = tuple(
+    round(_SHORTEST * 2 ** (n / _STEPS), 7) for n in range(_DOUBLINGS * _STEPS + 1)
+)
 """The longest duration of each bucket, in seconds: four for each doubling, from 0.5 ms to 131 s.
 One more bucket has what took longer."""
 
 BUCKETS = (*BOUNDS[::_STEPS], inf)
 """The bounds of `Histogram.cumulative`: fewer, since each is a series to whoever stores them."""
 
-_PLACES = range(len(BOUNDS) + 1)
+_PLACES: Final = range(len(BOUNDS) + 1)
 _WORTH_SORTING = 64
 
 

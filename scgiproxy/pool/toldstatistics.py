@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scgiproxy.pool.histogram import Histogram
-from scgiproxy.pool.statistics import (
-    BackendStatistics,
-    Chart,
-    Timeline,
-    mean_latencies,
-    unpacked,
-)
+from scgiproxy.pool.statistics import BackendStatistics
+from scgiproxy.pool.timeline import Chart, Timeline, mean_latencies, unpacked
 
 
 def tell_timeline(timeline: Timeline, now: float, *, overall: bool, lately: bool) -> dict[str, Any]:

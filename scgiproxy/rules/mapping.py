@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.backend import BackendSettings
@@ -33,6 +34,7 @@ class Mount:
     _prefix: bytes = field(init=False, repr=False)
     _keeps_path: bool = field(init=False, repr=False)
     _stem: bytes = field(init=False, repr=False)
+    _target_path: bytes = field(init=False, repr=False)
     _template: Template = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,7 +45,12 @@ class Mount:
         keeps_path = self.target is not None and prefix == target_path
         object.__setattr__(self, "_keeps_path", keeps_path)
         object.__setattr__(self, "_stem", prefix.removesuffix(b"/"))
+        object.__setattr__(self, "_target_path", target_path)
         object.__setattr__(self, "_template", Template(target_path))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What the compiler makes of the class cannot be pickled by itself.
+        return Mount, (self.pattern, self.target, self.settings, self.source)
 
     @property
     def path_text(self) -> str:
@@ -66,7 +73,7 @@ class Mount:
             return Mapped(self, path, self._stem)
         if self.target is None:
             return Mapped(self, b"", b"")
-        backend_path = self.target.path + path[len(self._prefix) :]
+        backend_path = self._target_path + path[len(self._prefix) :]
         return Mapped(self, _rooted(backend_path), self._stem)
 
     def map_match(self, path: bytes, found: re.Match[bytes]) -> Mapped:
@@ -96,6 +103,13 @@ class Mapped:
     mount: Mount
     backend_path: bytes
     script_name: bytes
+
+    # Written out, like those of all that is made for each request: compiled, it is much quicker
+    # than what a dataclass makes.
+    def __init__(self, mount: Mount, backend_path: bytes, script_name: bytes) -> None:
+        self.mount = mount
+        self.backend_path = backend_path
+        self.script_name = script_name
 
 
 def mapped_url(mapped: Mapped) -> bytes:
@@ -155,6 +169,10 @@ class Alias:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_normal", normal_prefix(self.prefix))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # See `Mount`.
+        return Alias, (self.prefix, self.path)
 
     def rest(self, path: bytes) -> bytes | None:
         """What follows the prefix in `path`; None if the prefix does not match."""

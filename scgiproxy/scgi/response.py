@@ -53,6 +53,23 @@ class ResponseHead:
     explicit_status: bool
     names: set[bytes]
 
+    # Written out: compiled, it is much quicker than what a dataclass makes.
+    def __init__(
+        self,
+        status: int,
+        reason: bytes | None,
+        headers: list[tuple[bytes, bytes]],
+        content_length: int | None,
+        explicit_status: bool,
+        names: set[bytes],
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.content_length = content_length
+        self.explicit_status = explicit_status
+        self.names = names
+
 
 class End(Enum):
     """The one event of this type, `END`, closes a complete answer."""

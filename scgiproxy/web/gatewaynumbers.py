@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.defer import Deferred
 
 from scgiproxy.pool.histogram import Histogram
-from scgiproxy.pool.statistics import Chart, PoolStatistics
+from scgiproxy.pool.statistics import PoolStatistics
+from scgiproxy.pool.timeline import Chart
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.web.statistics import ConnectionPhase
 

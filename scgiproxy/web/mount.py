@@ -17,7 +17,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import classImplements
 
-from scgiproxy.interfaces import IGatewayRequest
+from scgiproxy.interfaces import IGatewayRequest, IPool
 from scgiproxy.message.backend_url import parse_backend_url
 from scgiproxy.message.environ import request_block
 from scgiproxy.pool.backend import Backend
@@ -54,7 +54,7 @@ class ProxyPassResource:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: IPool,
         mount: Mount,
         *,
         wheel: DeadlineWheel,

@@ -84,7 +84,7 @@ class ResourceRequest(Request):
         self.setComponent(IGatewayRequest, request)  # type: ignore[no-untyped-call]
         self._request = request
         self._over = False
-        self.site = request.site
+        self.site = request.site.resource_site
         self.channel: Any = request.channel
         self.transport: Any = self.channel.transport
         self.client = self.transport.getPeer()

@@ -12,7 +12,7 @@ from twisted.web.template import Flattenable, Tag, tags
 
 from scgiproxy.pool.condition import USED_STATES
 from scgiproxy.pool.histogram import Histogram
-from scgiproxy.pool.statistics import CHART, Chart
+from scgiproxy.pool.timeline import CHART, Chart
 from scgiproxy.web.amounts import count, duration, rate, size
 from scgiproxy.web.gatewaynumbers import (
     BackendNumbers,

@@ -1,14 +1,18 @@
-"""The site: one listener's factory of channels, and the way of every request through it."""
+"""The site: one listener's factory of channels, and the way of every request through it.
+
+It is no `twisted.web.server.Site`, since that could not be compiled; Resources find one in its place.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Site
+from zope.interface import classImplements
 
 from scgiproxy.errors import ScgiProxyError
 from scgiproxy.log.events import Logger
@@ -77,25 +81,35 @@ class KeepAlive:
         return cls(server.keep_alive, server.keep_alive_timeout, server.max_keep_alive_requests)
 
 
-@dataclass(frozen=True, slots=True)
 class _Host:
-    """What a Host field (or an absolute target) means on one local end."""
+    """What a Host field (or an absolute target) means on one local end.
 
-    resource: VirtualHostResource
-    identity: tuple[bytes, bytes]
-    keep_alive: KeepAlive | None
-    """None: all hosts of that end say the same."""
+    `keep_alive` is None if all hosts of that end say the same.
+    """
+
+    __slots__ = ("identity", "keep_alive", "resource")
+
+    def __init__(
+        self,
+        resource: VirtualHostResource,
+        identity: tuple[bytes, bytes],
+        keep_alive: KeepAlive | None,
+    ) -> None:
+        self.resource = resource
+        self.identity = identity
+        self.keep_alive = keep_alive
 
 
-class GatewaySite(Site):
+class GatewaySite:
     """Serves the virtual hosts of `hosts` on one listener.
 
     - `server_software`: the Server field and SERVER_SOFTWARE; empty sends no Server.
     - `secure`: the listener is TLS.
+
+    `resource_site` is what Resources have for a site: it keeps their sessions.
     """
 
-    _log = Logger()
-    noisy = False
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,
@@ -108,7 +122,7 @@ class GatewaySite(Site):
         spool_use: SpoolUse | None = None,
     ) -> None:
         # Its hosts find what answers: there is no one tree of resources.
-        super().__init__(None, reactor=clock)  # type: ignore[no-untyped-call]
+        self.resource_site: Any = Site(None, reactor=clock)
         self.hosts = hosts
         self.clock = clock
         self.seconds = clock.seconds
@@ -127,13 +141,13 @@ class GatewaySite(Site):
 
     # -- a factory of channels -----------------------------------------------------------------
 
-    def startFactory(self) -> None:
-        """Nothing of the stock site's: it has a log of its own."""
+    def doStart(self) -> None:
+        """A port has it from now on: that changes nothing."""
 
-    def stopFactory(self) -> None:
-        """See `startFactory`."""
+    def doStop(self) -> None:
+        """See `doStart`."""
 
-    def buildProtocol(self, addr: IAddress | None) -> HttpChannel:  # type: ignore[override]  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel:  # noqa: ARG002
         channel = HttpChannel()
         channel.factory = self
         return channel
@@ -257,3 +271,6 @@ class GatewaySite(Site):
         host = request.host_resource
         for log in host.access_logs:
             log.log(request)
+
+
+classImplements(GatewaySite, IProtocolFactory)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from scgiproxy.pool.statistics import Timeline
+from scgiproxy.pool.timeline import Timeline
 
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
@@ -19,8 +19,8 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", *("other",) * 4)
 _WIDTH = len(_CLASSES)
 _PLACES = range(len(_METHODS) * _WIDTH)
-_ROWS = {name.encode(): row * _WIDTH for row, name in enumerate(_METHODS[:-1])}
-_OTHER_ROW = len(_ROWS) * _WIDTH
+_ROWS: Final = {name.encode(): row * _WIDTH for row, name in enumerate(_METHODS[:-1])}
+_OTHER_ROW: Final = len(_ROWS) * _WIDTH
 
 
 class MountStatistics(Timeline):

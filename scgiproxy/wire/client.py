@@ -69,9 +69,22 @@ class ScgiRequest:
     """
 
     block: bytes
-    body: IBodyProducer | None = None
-    head_only: bool = False
-    half_close: bool = False
+    body: IBodyProducer | None
+    head_only: bool
+    half_close: bool
+
+    # Written out: compiled, it is much quicker than what a dataclass makes.
+    def __init__(
+        self,
+        block: bytes,
+        body: IBodyProducer | None = None,
+        head_only: bool = False,
+        half_close: bool = False,
+    ) -> None:
+        self.block = block
+        self.body = body
+        self.head_only = head_only
+        self.half_close = half_close
 
 
 class ScgiClientProtocol:

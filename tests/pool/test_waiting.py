@@ -86,7 +86,7 @@ def test_sessions_of_nobody_wait_with_the_others() -> None:
     of = scene(1)
     first = ask(of, "a")
     waiting = [ask(of, f"zz{number}") for number in range(50)]
-    assert len(of.pool._queues) == 1
+    assert len(of.pool._queue.kinds) == 1
     for call in waiting:
         first.dispatch.release()
         first = call
@@ -119,7 +119,7 @@ def test_a_member_that_loses_its_route_frees_those_who_wait_for_it() -> None:
     stuck, free = ask(of, "a"), ask(of)
     of.backends[0].route = b"other"
     of.pool.set_backends(of.backends)
-    assert len(of.pool._queues) == 1
+    assert len(of.pool._queue.kinds) == 1
     first.dispatch.release()
     assert where(stuck, free) == "a."
 
@@ -161,7 +161,7 @@ def test_all_who_wait_are_counted() -> None:
     for call in calls:
         call.dispatch.cancel()
     assert of.pool.queued == 0
-    assert of.pool._queues == {}
+    assert of.pool._queue.kinds == {}
 
 
 def test_who_waits_at_the_end_is_told() -> None:

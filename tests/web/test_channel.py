@@ -203,8 +203,10 @@ def test_error_in_a_callback_ends_the_connection_and_is_logged(
 ) -> None:
     """A defect of ours must not leave a client waiting."""
     gateway = Gateway()
-    monkeypatch.setattr(gateway.site, "make_request", lambda *args: 1 / 0)
-    client = gateway.client().send(GET)
+    client = gateway.client()
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.site, "seconds", lambda: 1 / 0)
+        client.send(GET)
     assert client.closed == "aborted"
     gateway.assert_idle()
     (event,) = logged_errors.flush()
@@ -213,7 +215,7 @@ def test_error_in_a_callback_ends_the_connection_and_is_logged(
 
 def test_error_while_serving_is_a_page(monkeypatch: pytest.MonkeyPatch, logged_errors: Any) -> None:
     gateway = Gateway()
-    monkeypatch.setattr("scgiproxy.web.site.parse_target", lambda *args: 1 / 0)
+    monkeypatch.setattr(gateway.pool, "dispatch", lambda call: 1 / 0)
     client = gateway.client().send(GET)
     assert client.answer.status == 500
     assert len(logged_errors.flush()) == 1

@@ -161,4 +161,4 @@ def test_session_is_kept() -> None:
     client.send(b"GET /" + H + b"Cookie: " + cookie.encode() + b"\r\n\r\n")
     assert counts == [1, 2]
     gateway.clock.advance(1000)
-    assert not gateway.site.sessions
+    assert not gateway.site.resource_site.sessions

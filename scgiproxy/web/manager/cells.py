@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from scgiproxy.pool.statistics import CHART
+from scgiproxy.pool.timeline import CHART
 from scgiproxy.rules.backend import Flag
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.health import CheckMethod

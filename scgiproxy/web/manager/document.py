@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from scgiproxy.pool.statistics import CHART
+from scgiproxy.pool.timeline import CHART
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.health import CheckMethod, HealthCheck, ProbeResult
 from scgiproxy.rules.parameters import as_text

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.condition import USED_STATES
 from scgiproxy.pool.managed import ManagedBalancer
-from scgiproxy.pool.statistics import Chart
+from scgiproxy.pool.timeline import Chart
 from scgiproxy.rules.backend import BackendSettings, Flag
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.health import ProbeResult

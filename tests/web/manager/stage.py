@@ -12,7 +12,7 @@ from scgiproxy.pool.balance import BUILT_IN, Surroundings
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.pool.resolve import Resolver
-from scgiproxy.pool.statistics import CHART
+from scgiproxy.pool.timeline import CHART
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings, Sticky
 from scgiproxy.rules.health import CheckMethod, HealthCheck, ProbeResult
