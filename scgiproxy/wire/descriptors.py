@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, TypeAlias
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -38,28 +38,6 @@ _IN: int = getattr(select, "EPOLLIN", 1)
 _OUT: int = getattr(select, "EPOLLOUT", 4)
 
 
-class Descriptors(Protocol):
-    """What a transport and a dialer know as their reactor: IReactorFDSet, ``callLater``, and this.
-
-    - `in_turn`: several descriptors are being served one after the other; what goes to the kernel
-      is better put off.
-    """
-
-    in_turn: bool
-    callLater: Callable[..., Any]
-
-    def put_off(self, work: Callable[[], None]) -> None:
-        """Call `work` at the end of the turn; only while `in_turn`. What it raises is logged."""
-
-    def addReader(self, reader: Any) -> None: ...
-    def addWriter(self, writer: Any) -> None: ...
-    def removeReader(self, reader: Any) -> None: ...
-    def removeWriter(self, writer: Any) -> None: ...
-
-    def forget(self, descriptor: Any) -> None:
-        """Watch it no more: it is about to be closed."""
-
-
 def descriptors_of(reactor: Any) -> Descriptors:
     """A new set of descriptors on `reactor`."""
     if isinstance(reactor, PosixReactorBase) and hasattr(select, "epoll"):
@@ -70,9 +48,8 @@ def descriptors_of(reactor: Any) -> Descriptors:
 class ReactorDescriptors:
     """The reactor itself."""
 
-    in_turn = False
-
     def __init__(self, reactor: Any) -> None:
+        self.in_turn = False
         self.callLater = reactor.callLater
         self.addReader = reactor.addReader
         self.addWriter = reactor.addWriter
@@ -89,6 +66,9 @@ class ReactorDescriptors:
 
 class EpollDescriptors:
     """See the module. In the reactor while it watches anything.
+
+    - `in_turn`: several descriptors are being served one after the other; what goes to the kernel
+      is better put off.
 
     When the reactor stops, all that is in it loses its connection, as if it were in the reactor.
     """
@@ -109,6 +89,7 @@ class EpollDescriptors:
         return f"<EpollDescriptors {len(self._descriptors)} watched>"
 
     def put_off(self, work: Callable[[], None]) -> None:
+        """Call `work` at the end of the turn; only while `in_turn`. What it raises is logged."""
         self._put_off.append(work)
 
     # -- what is watched -----------------------------------------------------------------------
@@ -202,6 +183,10 @@ class EpollDescriptors:
             descriptor = descriptors.get(fd)
             if descriptor is not None:
                 self._serve(descriptor, fd, event)
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        """Do what was put off."""
         self.in_turn = False
         if self._put_off:
             put_off, self._put_off = self._put_off, []
@@ -256,3 +241,6 @@ class EpollDescriptors:
 
 
 classImplements(EpollDescriptors, IReactorFDSet, IReadDescriptor)
+
+Descriptors: TypeAlias = EpollDescriptors | ReactorDescriptors
+"""What a transport and a dialer know as their reactor: IReactorFDSet, ``callLater``, and more."""

@@ -1,4 +1,4 @@
-"""A client's connection on real sockets, with the turns of a test."""
+"""A client's connection on real sockets, with turns that the test begins and ends."""
 
 from __future__ import annotations
 
@@ -18,31 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.web.connection import serve_promptly
-
-
-class Turn:
-    """Stands for the descriptors: the reactor, with a turn that the test begins and ends."""
-
-    def __init__(self) -> None:
-        self.in_turn = False
-        self.waiting: list[Callable[[], None]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
-
-    def forget(self, descriptor: Any) -> None:
-        reactor.removeReader(descriptor)
-        reactor.removeWriter(descriptor)
-
-    def put_off(self, work: Callable[[], None]) -> None:
-        assert self.in_turn
-        self.waiting.append(work)
-
-    def end(self) -> None:
-        self.in_turn = False
-        waiting, self.waiting = self.waiting, []
-        for work in waiting:
-            work()
+from scgiproxy.wire.descriptors import EpollDescriptors
 
 
 @implementer(IHalfCloseableProtocol)
@@ -76,11 +52,11 @@ class Served:
     """A `Server` behind a port, and the client's socket."""
 
     def __init__(self, listen: Callable[[Factory], Any], client: socket.socket) -> None:
-        self.turn = Turn()
+        self.turn = EpollDescriptors(reactor)
         self.server = Server()
         factory = Factory.forProtocol(lambda: self.server)  # type: ignore[arg-type]
         self.port = listen(factory)
-        serve_promptly(self.port, self.turn)  # type: ignore[arg-type]
+        serve_promptly(self.port, self.turn)
         host = self.port.getHost()
         client.connect(getattr(host, "name", None) or (host.host, host.port))
         client.setblocking(False)

@@ -1,4 +1,4 @@
-"""Writes of a client's connection: at once, at the end of a turn, or in Twisted's ordinary way."""
+"""Writes of a client's connection: at once, at the end of a turn, or when the socket takes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, ClientConnection, serve_promptly
-from tests.web.prompt import Served, Turn
+from scgiproxy.wire.descriptors import ReactorDescriptors
+from tests.web.prompt import Served
 from tests.wire.dialling import read_until
 
 BIG = 4_000_000
@@ -20,7 +21,7 @@ def test_out_of_a_turn_it_goes_at_once(served: Served) -> None:
     assert served.received() == b"one"
     served.transport.writeSequence([b"two", b"three"])
     assert served.received() == b"twothree"
-    assert served.transport not in reactor.getWriters()  # type: ignore[attr-defined]
+    assert served.transport not in served.turn.getWriters()
 
 
 def test_in_a_turn_it_waits_for_the_end(served: Served) -> None:
@@ -29,10 +30,9 @@ def test_in_a_turn_it_waits_for_the_end(served: Served) -> None:
     served.transport.write(b"one ")
     served.transport.writeSequence([b"two ", b"three"])
     assert served.received() == b""
-    assert len(served.turn.waiting) == 1
-    served.turn.end()
+    served.turn.end_turn()
     assert served.received() == b"one two three"
-    assert served.transport not in reactor.getWriters()  # type: ignore[attr-defined]
+    assert served.transport not in served.turn.getWriters()
     served.transport.write(b"at once")
     assert served.received() == b"at once"
 
@@ -44,7 +44,7 @@ def test_what_comes_after_the_turn_takes_the_rest_along(served: Served) -> None:
     served.turn.in_turn = False
     served.transport.write(b"two")
     assert served.received() == b"one two"
-    served.turn.end()
+    served.turn.end_turn()
     assert served.received() == b""
 
 
@@ -54,7 +54,7 @@ def test_much_is_not_held(served: Served) -> None:
     served.transport.write(b"x" * MOST_HELD)
     assert served.received() == b"head" + b"x" * MOST_HELD
     served.transport.write(b"tail")
-    served.turn.end()
+    served.turn.end_turn()
     assert served.received() == b"tail"
 
 
@@ -63,7 +63,7 @@ async def test_closing_behind_what_is_held(served: Served) -> None:
     served.turn.in_turn = True
     served.transport.write(b"answer")
     served.transport.loseConnection()
-    served.turn.end()
+    served.turn.end_turn()
     assert await read_until(reactor, served.client, None) == b"answer"
     await served.server.lost
 
@@ -73,7 +73,7 @@ async def test_half_closing_behind_what_is_held(served: Served) -> None:
     served.turn.in_turn = True
     served.transport.write(b"answer")
     served.transport.loseWriteConnection()
-    served.turn.end()
+    served.turn.end_turn()
     assert await read_until(reactor, served.client, None) == b"answer"
     assert served.server.events == ["write lost"]
     assert not served.server.lost.called
@@ -88,7 +88,7 @@ async def test_a_close_is_not_forgotten(served: Served, close: str, last: bytes)
     served.transport.write(last)
     getattr(served.transport, close)()
     served.transport.write(last)
-    served.turn.end()
+    served.turn.end_turn()
     data = await read_until(reactor, served.client, None)
     assert data in (last, last * 2)
 
@@ -99,7 +99,7 @@ async def test_aborting_drops_what_is_held(served: Served) -> None:
     served.transport.write(b"answer")
     served.transport.abortConnection()
     await served.server.lost
-    served.turn.end()
+    served.turn.end_turn()
 
 
 @pytest_twisted.ensureDeferred
@@ -109,10 +109,10 @@ async def test_what_the_socket_does_not_take_waits(served: Served) -> None:
     served.transport.registerProducer(served.server, True)
     served.transport.write(b"x" * BIG)
     assert served.server.events == ["pause"]
-    assert served.transport in reactor.getWriters()  # type: ignore[attr-defined]
+    assert served.transport in served.turn.getWriters()
     served.turn.in_turn = True
     served.transport.write(b"behind")
-    served.turn.end()
+    served.turn.end_turn()
     data = await read_until(reactor, served.client, BIG + 6)
     assert data == b"x" * BIG + b"behind"
     assert set(served.server.events[:-1]) == {"pause"}
@@ -141,7 +141,7 @@ def test_large_pieces_go_behind_what_is_held(served: Served) -> None:
     served.transport.write(b"head")
     served.transport.writeSequence([b"x" * MOST_JOINED, b"tail"])
     assert served.received() == b"head" + b"x" * MOST_JOINED + b"tail"
-    served.turn.end()
+    served.turn.end_turn()
     assert served.received() == b""
 
 
@@ -175,7 +175,7 @@ async def test_a_pull_producer_is_asked_for_more(served: Served) -> None:
     served.turn.in_turn = True
     served.transport.write(b"head ")
     served.transport.registerProducer(Pulled(), False)
-    served.turn.end()
+    served.turn.end_turn()
     assert await read_until(reactor, served.client, 23) == b"head piece piece piece "
 
 
@@ -186,10 +186,10 @@ async def test_a_client_that_has_gone(served: Served) -> None:
     for _ in range(3):
         served.turn.in_turn = True
         served.transport.write(b"answer")
-        served.turn.end()
+        served.turn.end_turn()
     await served.server.lost
     served.transport.write(b"more")
-    served.turn.end()
+    served.turn.end_turn()
 
 
 def test_other_ports_are_left_as_they_are() -> None:
@@ -199,5 +199,5 @@ def test_other_ports_are_left_as_they_are() -> None:
         transport = ClientConnection
 
     port = Port()
-    serve_promptly(port, Turn())  # type: ignore[arg-type]
+    serve_promptly(port, ReactorDescriptors(reactor))
     assert port.transport is ClientConnection

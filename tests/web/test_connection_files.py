@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import pytest_twisted
@@ -80,9 +79,8 @@ class System:
 
 
 def watched(served: Served) -> bool:
-    """Whether the reactor tells the connection when its socket takes more."""
-    real: Any = reactor
-    return served.transport in real.getWriters()
+    """Whether the connection is told when its socket takes more."""
+    return served.transport in served.turn.getWriters()
 
 
 def test_it_goes_at_once_behind_the_head(served: Served, fd: int) -> None:
@@ -98,7 +96,7 @@ def test_it_goes_behind_what_was_held(served: Served, fd: int) -> None:
     served.turn.in_turn = True
     served.transport.write(b"one ")
     Sending(served, fd, 1000).send(b"two ")
-    served.turn.end()
+    served.turn.end_turn()
     assert served.received() == b"one two " + DATA[:1000]
 
 
