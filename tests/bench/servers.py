@@ -16,6 +16,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.bench import programs
@@ -137,7 +138,10 @@ class Gateway(Server):
     name = GATEWAY
 
     def version(self) -> str:
-        return f"{version('scgiproxy')}, Twisted {version('Twisted')}"
+        room = find_spec("scgiproxy.scgi.response")
+        compiled = room is not None and not str(room.origin).endswith(".py")
+        how = " compiled" if compiled else ""
+        return f"{version('scgiproxy')}{how}, Twisted {version('Twisted')}"
 
     def has_workers(self) -> bool:
         said = subprocess.run(
