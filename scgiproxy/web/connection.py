@@ -54,13 +54,9 @@ sendfile: Sendfile = getattr(os, "sendfile", no_sendfile)
 class ClientConnection(StreamConnection):
     """The transport of a client that came by TCP or by a UNIX socket."""
 
-    def __init__(
-        self, skt: socket.SocketType, protocol: Any, reactor: Descriptors, peer: SocketAddress
-    ) -> None:
-        super().__init__(skt, protocol, reactor, peer)
-        # All that waits is held for the end of the turn.
-        self._holding = False
-        self._room_wanted = False
+    # All that waits is held for the end of the turn.
+    _holding = False
+    _room_wanted = False
 
     def logPrefix(self) -> str:
         """The word for the log."""
@@ -81,8 +77,17 @@ class ClientConnection(StreamConnection):
                 self.reactor.put_off(self._send_held)
         else:
             if self._waiting:
-                data = b"".join((*self._waiting, data))
+                data = self._with_held(data)
             self._send(data)
+
+    def _with_held(self, data: bytes) -> bytes:
+        """All that is held, and `data`; the caller sends it."""
+        self._waiting.append(data)
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._waiting_size = 0
+        self._holding = False
+        return data
 
     def _nothing_waits(self) -> bool:
         return not self._buffer and (self._holding or not self._waiting)
@@ -103,15 +108,10 @@ class ClientConnection(StreamConnection):
             self.reactor.addWriter(self)
         elif self._waiting:
             held = self._waiting
-            self._send(held[0] if len(held) == 1 else b"".join(held))
-
-    def _send(self, data: bytes, flags: int = 0) -> None:
-        """Send `data`, which includes all that was held."""
-        if self._waiting:
-            self._waiting.clear()
+            data = held[0] if len(held) == 1 else b"".join(held)
+            held.clear()
             self._waiting_size = 0
-            self._holding = False
-        super()._send(data, flags)
+            self._send(data)
 
     def send_from(self, fd: int, start: int, count: int, before: bytes = b"") -> int | None:
         """Send of `count` bytes of the file `fd`, from `start` on, what the socket takes; how many.
@@ -136,7 +136,7 @@ class ClientConnection(StreamConnection):
         return sent
 
     def _send_pieces(self, fd: int, start: int, count: int) -> int | None:
-        send, to, sent, until = sendfile, self._fd, 0, 0.0
+        send, to, sent, until = sendfile, self.socket.fileno(), 0, 0.0
         while sent < count:
             piece = min(count - sent, PIECE_OF_A_FILE)
             try:
@@ -160,7 +160,7 @@ class ClientConnection(StreamConnection):
     def _send_before(self, data: bytes) -> None:
         """Send `data` behind what was held, so that it leaves together with what follows."""
         if self._nothing_waits():
-            self._send(b"".join((*self._waiting, data)), _MORE)
+            self._send(self._with_held(data), _MORE)
         else:
             self._wait(data)
 

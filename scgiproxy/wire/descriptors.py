@@ -94,7 +94,7 @@ class EpollDescriptors:
 
     # -- what is watched -----------------------------------------------------------------------
 
-    def addReader(self, reader: IReadDescriptor) -> None:
+    def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` while there is something to read."""
         self._add(reader, _IN)
 
@@ -102,7 +102,7 @@ class EpollDescriptors:
         """Call ``writer.doWrite`` while the socket takes bytes."""
         self._add(writer, _OUT)
 
-    def removeReader(self, reader: IReadDescriptor) -> None:
+    def removeReader(self, reader: Any) -> None:
         """Does nothing for what is not watched for reading. To be called before it is closed."""
         self._remove(reader, _IN)
 

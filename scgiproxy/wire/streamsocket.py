@@ -1,32 +1,55 @@
-"""A connected stream socket: its ends and its options, as Twisted's transports tell them."""
+"""A connected stream socket: its ends, its options, and what is read from it.
+
+Large bodies go in large pieces. Each read and each send costs the kernel a walk through its TCP,
+with what it has to tell the other end, and us a walk through the gateway. With reads of 64 KiB, as
+Twisted does them, 10 MB that pass through cost twice as much CPU time as with 256 KiB. Half as much
+again is to be had with 1 MiB, but what is read has to be held while the receiver does not take it.
+"""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from socket import SocketType
 from typing import Any, TypeAlias
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ILoggingContext, ISystemHandle
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from zope.interface import classImplements
+
+from scgiproxy.wire.descriptors import Descriptors
 
 SocketAddress: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
 """Where a socket connects to: no names here."""
 
 
+READ_SIZE = 1 << 16
+"""Bytes read at a time, at first."""
+
+MOST_READ = 1 << 18
+"""Bytes read at a time once there are always more."""
+
+
 class StreamSocket:
-    """`skt`, whose other end is `peer`. Whoever closes it sets `_fd` to -1."""
+    """The half of a transport that is about its `socket`, whose other end is `_peer`.
 
-    def __init__(self, skt: socket.SocketType, peer: SocketAddress) -> None:
-        self.socket = skt
-        self._peer = peer
-        self._fd = skt.fileno()
+    - `fileno`: the method of the socket, which answers -1 once it is closed.
+    """
 
-    def fileno(self) -> int:
-        """The socket's number; -1 once it is closed."""
-        return self._fd
+    reactor: Descriptors
+    socket: SocketType
+    fileno: Callable[[], int]
+    protocol: Any
+    connected: bool
+    disconnecting = False
+    _aborting = False
+    _peer: SocketAddress
+    _paused: bool
+    _read_size: int
 
-    def getHandle(self) -> socket.SocketType:
+    def getHandle(self) -> SocketType:
         """The socket."""
         return self.socket
 
@@ -68,6 +91,43 @@ class StreamSocket:
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """See `getTcpKeepAlive`."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def doRead(self) -> Any:
+        """There is something to read: tell the protocol.
+
+        Reads grow as long as they are filled, and begin anew with one that brings little, or after
+        a pause: who takes less than it was given is given less the next time.
+        """
+        size = self._read_size
+        try:
+            data = self.socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        got = len(data)
+        if got == 0:
+            return CONNECTION_DONE
+        if got == size:
+            self._read_size = min(size * 2, MOST_READ)
+        elif size > READ_SIZE > got:
+            self._read_size = READ_SIZE
+        self.protocol.dataReceived(data)
+        return None
+
+    def pauseProducing(self) -> None:
+        """Stop reading."""
+        self._paused = True
+        self._read_size = READ_SIZE
+        self.reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        self._paused = False
+        if self.connected and not self.disconnecting and not self._aborting:
+            self.reactor.addReader(self)
 
 
 classImplements(StreamSocket, ILoggingContext, ISystemHandle)

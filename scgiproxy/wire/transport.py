@@ -9,17 +9,13 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any
-
 from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionLost
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from scgiproxy.wire.descriptors import CLOSED, Descriptors
+from scgiproxy.wire.descriptors import CLOSED
 from scgiproxy.wire.stream import StreamConnection
-from scgiproxy.wire.streamsocket import SocketAddress
 
 
 class BackendConnection(StreamConnection):
@@ -29,15 +25,10 @@ class BackendConnection(StreamConnection):
     the peer has certainly read nothing, since the first write has failed.
     """
 
-    def __init__(
-        self, skt: socket.SocketType, protocol: Any, reactor: Descriptors, peer: SocketAddress
-    ) -> None:
-        super().__init__(skt, protocol, reactor, peer)
-        self.unread = False
-        self._written = False
-        self._undelayed = False
-        self._paused = False
-        self._write_broken = False
+    unread = False
+    _written = False
+    _undelayed = False
+    _write_broken = False
 
     def logPrefix(self) -> str:
         """The word for the log."""
@@ -93,17 +84,7 @@ class BackendConnection(StreamConnection):
             if tell is not None:
                 tell()
 
-    # -- reading and closing -------------------------------------------------------------------
-
-    def pauseProducing(self) -> None:
-        """Stop reading."""
-        self._paused = True
-        super().pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Read again."""
-        self._paused = False
-        super().resumeProducing()
+    # -- closing -------------------------------------------------------------------------------
 
     def loseConnection(self) -> None:
         """Close behind what waits to be sent; with nothing waiting, at once.
@@ -111,26 +92,13 @@ class BackendConnection(StreamConnection):
         ``connectionLost`` may then come before this returns. A turn of the reactor and three
         changes of what it watches are not spent on each exchange.
         """
-        if (
-            self.connected
-            and not self.disconnecting
-            and not self._aborting
-            and self.producer is None
-            and self._nothing_waits()
-        ):
+        if self._clear and self.producer is None:
             self.connectionLost(CLOSED)
         else:
             super().loseConnection()
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The end, unless it was noticed while reading paused: then what is left comes first."""
-        if (
-            self._paused
-            and self.connected
-            and not self.disconnecting
-            and not self._aborting
-            and isinstance(reason.value, ConnectionLost)
-        ):
-            self._break_write()
-        else:
-            super().connectionLost(reason)
+    def _is_early(self, reason: Failure) -> bool:
+        if self.disconnecting or self._aborting or not isinstance(reason.value, ConnectionLost):
+            return False
+        self._break_write()
+        return True

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
 from scgiproxy.wire.descriptors import ReactorDescriptors
-from scgiproxy.wire.stream import READ_SIZE
+from scgiproxy.wire.streamsocket import READ_SIZE
 from scgiproxy.wire.transport import BackendConnection
 from tests.wire.dialling import Client, read_until
 

@@ -11,7 +11,8 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from scgiproxy.wire.descriptors import ReactorDescriptors
-from scgiproxy.wire.stream import MOST_READ, READ_SIZE, StreamConnection
+from scgiproxy.wire.stream import StreamConnection
+from scgiproxy.wire.streamsocket import MOST_READ, READ_SIZE
 
 
 class Socket:
