@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import getPlugins
 from twisted.web.resource import IResource
-from zope.interface import implementer
 
 import twisted.plugins
 from scgiproxy import __version__
@@ -33,15 +30,10 @@ from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
-from scgiproxy.web.access import Authenticators
 from scgiproxy.web.accesslog import AccessLogFile
-from scgiproxy.web.gatewaynumbers import GatewayNumbers, NumbersSource
+from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.hosts import HostTable
-from scgiproxy.web.manager.events import INTERVAL
-from scgiproxy.web.manager.resource import BalancerManagerResource
-from scgiproxy.web.metrics import MetricsResource
 from scgiproxy.web.mount import ProxyPassResource
-from scgiproxy.web.serverstatus import ServerStatusResource
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.web.vhost import VirtualHostResource
 from scgiproxy.wire.deadline import DeadlineWheel
@@ -49,28 +41,12 @@ from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.dial import Dialer
 from scgiproxy.wire.spool import SpoolUse
 
-HANDLERS: Mapping[str, Callable[[NumbersSource], IResource]] = {
-    "metrics": MetricsResource,
-    "server-status": ServerStatusResource,
-}
-"""The built-in names of SetHandler, beside `MANAGER`. They come before those of plugins."""
-
-MANAGER = "balancer-manager"
+if TYPE_CHECKING:
+    from scgiproxy.web.manager.resource import BalancerManagerResource
+    from scgiproxy.web.passwords import Authenticators
 
 PageNumbers = Callable[[str, float], "GatewayNumbers | Deferred[GatewayNumbers]"]
 """The numbers that the page with this name of SetHandler shows; they may be so many seconds old."""
-
-
-@implementer(IResourcePlugin)
-@dataclass(frozen=True)
-class _BuiltIn:
-    """One of them, for one gateway, as any other plugin."""
-
-    name: str
-    make: Callable[[], IResource]
-
-    def resource(self, settings: object) -> IResource:  # noqa: ARG002
-        return self.make()
 
 
 class GatewayParts:
@@ -90,7 +66,7 @@ class GatewayParts:
         self.wheel = DeadlineWheel(reactor)
         self.dialer = Dialer(reactor, self.wheel, descriptors)
         self.resolver = Resolver(reactor)
-        self.authenticators = Authenticators(reactor)
+        self._authenticators = _authenticators(config, reactor)
         self.server_software = server_software(config.server_tokens)
         self.balancing = Balancing(config, reactor, self.resolver, self.dialer)
         self.pools: list[Pool] = []
@@ -158,10 +134,9 @@ class GatewayParts:
     # -- virtual hosts -------------------------------------------------------------------------
 
     def _host(self, host: VirtualHost) -> VirtualHostResource:
-        places = (host.base, *(section.values for section in host.sections))
         # ProxyPass in a section, and SetHandler "proxy:URL".
         section_mounts, handlers = (
-            [value for values in places if isinstance(value := values.get(key), Mount)]
+            [value for values in _places(host) if isinstance(value := values.get(key), Mount)]
             for key in ("proxy", "handler")
         )
         server = host.server
@@ -191,7 +166,7 @@ class GatewayParts:
             plugin_paths=_plugin_paths(host),
             addresses=host.addresses,
             server_software=self.server_software,
-            authenticators=self.authenticators,
+            authenticators=self._authenticators,
             access_logs=[self._log(log) for log in server.access_logs],
         )
 
@@ -205,7 +180,10 @@ class GatewayParts:
         found: dict[str, IResource] = {}
         if not host.handlers:
             return found
-        plugins: dict[str, Any] = dict(self._built_in(host))
+        # Here, since the pages cost 2 MiB, and most gateways show none.
+        from scgiproxy.service.pages import own_pages
+
+        plugins: dict[str, Any] = own_pages(self, host)
         if not host.handlers.keys() <= plugins.keys():
             # Looked up only when a configuration names one: it imports every plugin file.
             found_plugins = getPlugins(IResourcePlugin, twisted.plugins)
@@ -224,24 +202,6 @@ class GatewayParts:
                     message = f"SetHandler {name}: {error}"
             self._problems += [Problem(at.file, at.line, message) for at in positions]
         return found
-
-    def _built_in(self, host: VirtualHost) -> Iterator[tuple[str, _BuiltIn]]:
-        for name, make in HANDLERS.items():
-            yield name, _BuiltIn(name, partial(make, self._numbers_for(name)))
-        yield MANAGER, _BuiltIn(MANAGER, partial(self._manager, host))
-
-    def _numbers_for(self, page: str, age: float = 0.0) -> NumbersSource:
-        return lambda: self.numbers(page, age)
-
-    def _manager(self, host: VirtualHost) -> IResource:
-        made = BalancerManagerResource(
-            partial(self.managed, host),
-            self._numbers_for(MANAGER),
-            self.reactor,
-            self._numbers_for(MANAGER, INTERVAL / 2),
-        )
-        self.managers.append(made)
-        return made
 
     @staticmethod
     def _settings(host: VirtualHost) -> Settings:
@@ -304,6 +264,22 @@ class GatewayParts:
             found = self._balancers[key] = self.balancing.make_pool(key, timeout)
             self.pools.append(found)
         return found
+
+
+def _authenticators(config: Config, reactor: Any) -> Authenticators | None:
+    """None if there are no passwords to be checked."""
+    hosts = (config.main, *config.virtual_hosts)
+    if not any("auth_user_file" in values for host in hosts for values in _places(host)):
+        return None
+    # Here, since libpass costs 1 MiB, and most gateways ask for no password.
+    from scgiproxy.web.passwords import Authenticators
+
+    return Authenticators(reactor)
+
+
+def _places(host: VirtualHost) -> Iterator[Mapping[str, Any]]:
+    yield host.base
+    yield from (section.values for section in host.sections)
 
 
 def _plugin_paths(host: VirtualHost) -> dict[str, list[bytes]]:

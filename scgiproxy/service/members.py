@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
 from scgiproxy.config.model import Balancer, Member
 from scgiproxy.message.backend_url import Address, TcpAddress
 from scgiproxy.pool.backend import Backend
-from scgiproxy.pool.discovery import Discovery
 from scgiproxy.pool.dispatch import Pool
-from scgiproxy.pool.lookup import Found, Lookups
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.discovery import RecordKind, member_route
+
+if TYPE_CHECKING:
+    from scgiproxy.pool.discovery import Discovery
+    from scgiproxy.pool.lookup import Found, Lookups
 
 
 class BalancerMembers:
@@ -47,6 +50,8 @@ class BalancerMembers:
     ) -> Iterator[Discovery]:
         """What keeps `pool` in step with the name servers; to be started, and stopped. `prepare`
         is called with other members before it has them, and `changed` then."""
+        from scgiproxy.pool.discovery import Discovery
+
         for line in self._lines:
             if line.member.discovery is not None:
                 yield Discovery(

@@ -28,7 +28,7 @@ from scgiproxy.rules.mapping import (
 )
 from scgiproxy.rules.sections import SectionTable
 from scgiproxy.rules.settings import ServerSettings, Settings
-from scgiproxy.web.access import Authenticators, admit
+from scgiproxy.web.access import admit
 from scgiproxy.web.hosts import Host, HostNames
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.refusal import answer_status
@@ -40,6 +40,7 @@ from scgiproxy.wire.body import FileBody, RequestBody
 
 if TYPE_CHECKING:
     from scgiproxy.web.accesslog import AccessLogFile
+    from scgiproxy.web.passwords import Authenticators
 
 NO_PROXY = b"no-proxy"
 

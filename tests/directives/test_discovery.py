@@ -70,7 +70,7 @@ class Known:
 @pytest.fixture
 def known(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> Iterator[Known]:
     made = Known(configured)
-    monkeypatch.setattr("scgiproxy.service.balancing.StubResolver", made.resolver)
+    monkeypatch.setattr("scgiproxy.pool.stub_resolver.StubResolver", made.resolver)
     made.names.addresses("app.example", "192.0.2.1", "192.0.2.2", ttl=1)
     yield made
     made.close()

@@ -26,7 +26,8 @@ from scgiproxy.rules.access import (
 from scgiproxy.rules.networks import parse_networks
 from scgiproxy.rules.sections import SectionKind
 from scgiproxy.rules.settings import BasicAuth
-from scgiproxy.web.access import MOST_REMEMBERED, Authenticators, parse_credentials
+from scgiproxy.web.access import parse_credentials
+from scgiproxy.web.passwords import MOST_REMEMBERED, Authenticators
 from tests.web.answers import Answer
 from tests.web.harness import Client, Gateway, SectionValues
 
@@ -300,7 +301,7 @@ def test_file_without_permission_is_500(users: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("scgiproxy.web.access.HtpasswdFile", refuse)
+    monkeypatch.setattr("scgiproxy.web.passwords.HtpasswdFile", refuse)
     assert Guarded(users).status("ada", "engine") == 500
 
 
