@@ -21,6 +21,8 @@ def fossil(folder: Path) -> Process:
     for arguments in (
         ["init", "--admin-user", USER, str(repository)],
         ["user", "password", USER, PASSWORD, "-R", str(repository)],
+        # What each request's process does after its answer, in the way of the next one's write.
+        ["settings", "backoffice-disable", "on", "-R", str(repository)],
     ):
         subprocess.run(
             [program, *arguments], env=environment, cwd=folder, check=True, capture_output=True

@@ -68,7 +68,7 @@ def test_a_member_writes_a_wiki_page_and_appends_to_it(member: Browser, visitor:
     """A page is saved from the editor; the form that appends carries a CSRF token."""
     fields = {"page": "Notes", "isnew": "1", "content": "First.", "mimetype": "text/plain"}
     saved = member.post("/code/wikiajax/save", fields)
-    assert saved.header("Content-Type") == "application/json"
+    assert saved.header("Content-Type") == "application/json", saved.text
     assert json.loads(saved.body)["content"] == "First."
 
     form = hidden_fields(member.get("/code/wikiappend?name=Notes").text, "/code/wikiappend")
