@@ -6,13 +6,16 @@ import gc
 import warnings
 from collections.abc import Iterator
 
-import hypothesis  # noqa: F401  before gc.freeze(): it looks at who refers to what
 import pytest
+from hypothesis import HealthCheck, settings  # before gc.freeze(): it looks at who refers to what
 from twisted.internet.base import DelayedCall
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
 
 DelayedCall.debug = False
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -156,7 +156,7 @@ class Gateway:
 ACTIONS = ("request", "request", "end", "leave", "turn", "down", "up", "rotate", "used")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data(), st.integers(1, 6), st.integers(1, 4))
 def test_never_too_many_and_nobody_starves(data: st.DataObject, limit: int, count: int) -> None:
     """Whatever comes when, with links as slow as they like, and workers that die and are
@@ -217,7 +217,7 @@ def act(gateway: Gateway, worker: Worker, action: str) -> None:
         gateway.start()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 def test_a_limit_that_changes(data: st.DataObject, limit: int, other: int, count: int) -> None:
     """What is in flight over a lower limit stays; nothing comes on top of it in the end."""

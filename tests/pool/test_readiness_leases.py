@@ -128,4 +128,4 @@ class Requests(RuleBasedStateMachine):
 
 
 TestRequests = Requests.TestCase
-TestRequests.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestRequests.settings = settings(max_examples=100, stateful_step_count=40)

@@ -94,7 +94,7 @@ def test_what_is_wrong_with_the_parts_is_told_at_once() -> None:
     assert lines == [2, 4, 7]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_whatever_is_left_of_a_configuration_can_be_checked(text: str) -> None:
     """ConfigError is all that can come of it."""

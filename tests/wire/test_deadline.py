@@ -219,7 +219,7 @@ def test_refuses_a_resolution_that_is_none(clock: Clock, resolution: float) -> N
         DeadlineWheel(clock, resolution)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     resolution=st.sampled_from([0.125, 0.1, 1.0, 0.03]),
     start=st.floats(0, 2e9),

@@ -91,7 +91,7 @@ def test_mounts_of_the_command_line() -> None:
     assert_same(load_options(["/ scgi://127.0.0.1:4000/ timeout=5"], ["[::1]:81"]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TEXTS)
 def test_any_configuration(text: str) -> None:
     try:

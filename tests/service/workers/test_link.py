@@ -82,7 +82,7 @@ def test_every_json_value_arrives_as_it_was(value: JSON) -> None:
     assert came == [value]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.sampled_from([0, 1, 100])

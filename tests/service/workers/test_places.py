@@ -126,9 +126,7 @@ class TestMax:
         assert in_flight(gateway) == 3
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), limit=st.integers(1, 4), count=st.integers(2, 3))
 def test_whatever_happens(make: Any, data: st.DataObject, limit: int, count: int) -> None:
     """Requests of two members, one with a limit, in workers that die: never too many, and all end."""

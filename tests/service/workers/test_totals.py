@@ -118,7 +118,7 @@ def alone(page: str, parts: GatewayParts) -> Any:
     return everything(numbers, page, pytest.approx)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps, st.sampled_from(PAGES), st.integers(1, 3))
 def test_several_processes_tell_what_one_would_have_counted(
     steps: list[Any], page: str, asked: int
@@ -140,7 +140,7 @@ def test_several_processes_tell_what_one_would_have_counted(
     assert everything(cluster.ask(page), page) == alone(page, one)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps, st.integers(1, 3))
 def test_nothing_gets_less_when_a_worker_ends(steps: list[Any], ends: int) -> None:
     cluster = Cluster(3)
