@@ -27,6 +27,12 @@ _ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LEADING_SLASHES = re.compile(rb"/+")
 
+MOST_TARGETS = 1024
+"""Targets that are remembered."""
+
+LONGEST_TARGET = 100
+"""Bytes of a target that is remembered, at most."""
+
 _LITERAL = "/~$-_.+!*'(),;:@&="
 
 
@@ -58,6 +64,11 @@ class Target:
         self.has_query = has_query
 
 
+# Those seen lately that mean the same with every method and in every virtual host: most requests are
+# for few targets. Nobody changes a target.
+_plain_targets: Final[dict[bytes, Target]] = {}
+
+
 def parse_target(raw: bytes, method: bytes, encoded_slashes: str = "off") -> Target:
     """Parse the target of a request line.
 
@@ -66,16 +77,24 @@ def parse_target(raw: bytes, method: bytes, encoded_slashes: str = "off") -> Tar
     that no server serves here, a malformed escape, a fragment, a blank, a control byte (sent, or
     after decoding) and for dot segments that lead above the root.
     """
+    if method == b"CONNECT":
+        raise BadRequest("CONNECT is for forward proxies, and this is none")
+    target = _plain_targets.get(raw)
+    if target is not None:
+        return target
     plain = _PLAIN.fullmatch(raw)
-    if plain is not None and method != b"CONNECT":
-        path, query = plain.groups()
-        return Target(raw, path, query or b"", None, query is not None)
-    return _parse(raw, method, encoded_slashes)
+    if plain is None:
+        return _parse(raw, method, encoded_slashes)
+    path, query = plain.groups()
+    target = Target(raw, path, query or b"", None, query is not None)
+    if len(raw) <= LONGEST_TARGET:
+        if len(_plain_targets) >= MOST_TARGETS:
+            _plain_targets.clear()
+        _plain_targets[raw] = target
+    return target
 
 
 def _parse(raw: bytes, method: bytes, encoded_slashes: str) -> Target:
-    if method == b"CONNECT":
-        raise BadRequest("CONNECT is for forward proxies, and this is none")
     forbidden = _FORBIDDEN.search(raw)
     if forbidden is not None:
         raise BadRequest(f"a request target cannot hold {quoted(forbidden[0])}: {quoted(raw)}")

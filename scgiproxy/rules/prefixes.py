@@ -47,12 +47,15 @@ class PrefixIndex:
         first = None
         numbers = self._first_below
         longest = self._longest
-        end = path.find(b"/")
+        if path[:1] != b"/":
+            return None
+        end = 0
         while 0 <= end <= longest:
             number = numbers.get(path[:end])
             if number is not None and (first is None or number < first):
                 first = number
-            end = path.find(b"/", end + 1)
+            # Further than the longest prefix there is nothing to look for.
+            end = path.find(b"/", end + 1) if end < longest else longest + 1
         if end < 0 and len(path) <= longest:
             number = self._first_at_end.get(path)
             if number is not None and (first is None or number < first):

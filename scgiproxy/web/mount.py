@@ -26,6 +26,7 @@ from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mapped, Mount
 from scgiproxy.rules.settings import Settings
+from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.exchange import Exchange
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import MountStatistics
@@ -148,10 +149,12 @@ class ProxyPassResource:
             path_info = None
         host = request.host_resource
         channel = request.channel
+        local: ConnectionEnd = channel.local
+        remote: ConnectionEnd = channel.remote
         name, port = request.server_identity
         settings = request.settings or self.default_settings
         return request_block(
-            host.static_environ(channel.local),
+            host.static_environ(local),
             request.method,
             request.uri,
             request.protocol,
@@ -162,9 +165,9 @@ class ProxyPassResource:
             path_info=path_info,
             server_name=name,
             server_port=port,
-            server_addr=channel.local.host,
-            remote_addr=channel.remote.host,
-            remote_port=channel.remote.port,
+            server_addr=local.host,
+            remote_addr=remote.host,
+            remote_port=remote.port,
             user=request.user,
             auth_type=b"Basic" if request.user is not None else None,
             pass_authorization=settings.cgi_pass_auth,

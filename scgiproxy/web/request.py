@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from scgiproxy.web.resourcerequest import ResourceRequest
 
 _NO_BODY: Final = ResponseFraming.NO_BODY
+_CHUNKED: Final = ResponseFraming.CHUNKED
 _NOTHING: Final[HeaderList] = []
 
-_STATUS_LINES = {
+_STATUS_LINES: Final = {
     status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in REASONS.items()
 }
 
@@ -141,23 +142,31 @@ class GatewayRequest(ReceivedRequest):
         line = _STATUS_LINES.get(status) if reason is None else None
         if line is None:
             line = b"HTTP/1.1 %d %b\r\n" % (status, reason or b"")
-        lines = [b": ".join(header) for header in headers]
-        names = {name.lower() for name, _ in headers}
+        pieces = [line]
+        has_date = has_server = False
+        for name, value in headers:
+            pieces += (name, b": ", value, b"\r\n")
+            # Few names have to be made lower-case to be compared.
+            size = len(name)
+            if size == 4:
+                has_date = has_date or name.lower() == b"date"
+            elif size == 6:
+                has_server = has_server or name.lower() == b"server"
         site = self.site
-        if b"date" not in names:
-            lines.append(site.date_line())
-        if b"server" not in names and site.server_line:
-            lines.append(site.server_line)
-        framing = self._framing
-        if framing is ResponseFraming.CHUNKED:
-            lines.append(b"Transfer-Encoding: chunked")
+        if not has_date:
+            pieces.append(site.date_line())
+        if not has_server:
+            pieces.append(site.server_line)
+        if self._framing is _CHUNKED:
+            pieces.append(b"Transfer-Encoding: chunked\r\n")
         elif length is not None and status >= 200 and status not in (204, 304):
-            lines.append(b"Content-Length: %d" % length)
+            pieces.append(b"Content-Length: %d\r\n" % length)
         if not self.keep_alive:
-            lines.append(b"Connection: close")
+            pieces.append(b"Connection: close\r\n")
         elif not self.is_http11:
-            lines.append(b"Connection: keep-alive")
-        return line + b"\r\n".join(lines) + b"\r\n\r\n"
+            pieces.append(b"Connection: keep-alive\r\n")
+        pieces.append(b"\r\n")
+        return b"".join(pieces)
 
     def write(self, data: bytes) -> None:
         if self.gone or self.finished:

@@ -127,7 +127,7 @@ class GatewaySite:
         self.clock = clock
         self.seconds = clock.seconds
         self.wheel = wheel
-        self.server_line = b"Server: " + server_software if server_software else b""
+        self.server_line = b"Server: %b\r\n" % server_software if server_software else b""
         self.secure = secure
         self.channels: set[HttpChannel] = set()
         self.spare_readers: list[RequestReader] = []
@@ -183,11 +183,11 @@ class GatewaySite:
         return GatewayRequest(channel, self, method, uri, protocol, framing, headers, keep_alive)
 
     def date_line(self) -> bytes:
-        """The Date field, formatted once a second."""
+        """The line of the Date field, formatted once a second."""
         now = int(self.seconds())
         if now != self._date_second:
             self._date_second = now
-            self._date_line = b"Date: " + format_http_date(now)
+            self._date_line = b"Date: %b\r\n" % format_http_date(now)
         return self._date_line
 
     # -- a request's way -----------------------------------------------------------------------

@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scgiproxy.errors import BadRequest, NotFound
-from scgiproxy.message.target import Target, encode_path, parse_local_reference, parse_target
+from scgiproxy.message import target as module
+from scgiproxy.message.target import (
+    LONGEST_TARGET,
+    MOST_TARGETS,
+    Target,
+    encode_path,
+    parse_local_reference,
+    parse_target,
+)
 
 
 @pytest.mark.parametrize(
@@ -215,3 +223,18 @@ def test_local_reference(value: bytes, raw: bytes) -> None:
 def test_no_local_reference(value: bytes) -> None:
     with pytest.raises(ValueError, match="begins with a slash"):
         parse_local_reference(value)
+
+
+def test_targets_are_remembered_within_bounds() -> None:
+    """Clients choose them."""
+    for number in range(3 * MOST_TARGETS):
+        parse_target(b"/%d?" % number, b"GET")
+    parse_target(b"/" + b"x" * LONGEST_TARGET, b"GET")
+    assert 0 < len(module._plain_targets) <= MOST_TARGETS
+    assert max(map(len, module._plain_targets)) <= LONGEST_TARGET
+
+
+def test_what_is_remembered_is_not_served_to_connect() -> None:
+    assert parse_target(b"/x", b"GET").path == b"/x"
+    with pytest.raises(BadRequest, match="CONNECT"):
+        parse_target(b"/x", b"CONNECT")

@@ -33,7 +33,7 @@ def parts(text: str) -> GatewayParts:
 def test_server_tokens(tokens: str, field: bytes) -> None:
     assert server_software(tokens) == field
     site = parts(f"ServerTokens {tokens}").make_site(secure=False)
-    assert site.server_line == b"Server: " + field
+    assert site.server_line == b"Server: %b\r\n" % field
 
 
 def test_a_site_for_each_listener() -> None:
