@@ -16,6 +16,7 @@ from scgiproxy.message.backend_url import TcpAddress, parse_backend_url
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.balance import BUILT_IN, MethodFactory
 from scgiproxy.pool.lookup import Found
+from scgiproxy.pool.route import Route
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
 from scgiproxy.rules.changes import member_change
@@ -199,13 +200,16 @@ class TestDiscoveries:
         assert (member.full_factor, member.lbset, member.disabled) == (500, 2, True)
         self.found(made, 1, two)
         seen: list[bool] = []
-        set_backends = managed.pool.set_backends
 
-        def look(backends: Sequence[Backend]) -> None:
-            seen.extend(each.disabled for each in backends if each.label == member.label)
-            set_backends(backends)
+        class Routes(dict[Backend, Route]):
+            """Those of the pool, which tell how the member is when it gets it."""
 
-        managed.pool.set_backends = look  # type: ignore[method-assign]
+            def __setitem__(self, backend: Backend, route: Route) -> None:
+                if backend.label == member.label:
+                    seen.append(backend.disabled)
+                super().__setitem__(backend, route)
+
+        managed.pool.routes = Routes(managed.pool.routes)
         self.found(made, 1, one, two)
         assert seen == [True]
         assert managed.member(member.label) is not member
