@@ -73,6 +73,8 @@ class HttpChannel(Pipeline):
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self.factory.wheel.forget(self)
         self.factory.channels.discard(self)
+        if self.local.secure and not self.requests:
+            self._tell_of_tls(reason.value)
         self._accept_no_more()
         self.stopProducing()
         self._lingering_until = 0.0
@@ -81,6 +83,13 @@ class HttpChannel(Pipeline):
         self._queue = None
         if waiting is not None:
             waiting.connectionLost(reason)
+
+    def _tell_of_tls(self, error: Any) -> None:
+        """Why there was no request, if that was for want of an agreement with the client."""
+        if type(error).__module__.startswith("OpenSSL") and error.args:
+            # What OpenSSL has noted: library, function, reason.
+            why = "; ".join(str(noted[-1]) for noted in error.args[0]) or "unexpected end"
+            self.log.info("client.tls: no TLS with {client}: {why}", client=self.remote, why=why)
 
     def dataReceived(self, data: bytes) -> None:
         if not self._accepting:

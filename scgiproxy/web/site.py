@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+)
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 from zope.interface import classImplements
@@ -152,6 +157,10 @@ class GatewaySite:
         channel.factory = self
         return channel
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is offered to a client that asks by ALPN (RFC 7301)."""
+        return [b"http/1.1"]
+
     def local_end(self, address: Any) -> ConnectionEnd:
         """Our end of a connection; one object for each address."""
         key = (getattr(address, "host", None), getattr(address, "port", None))
@@ -273,4 +282,4 @@ class GatewaySite:
             log.log(request)
 
 
-classImplements(GatewaySite, IProtocolFactory)
+classImplements(GatewaySite, IProtocolFactory, IProtocolNegotiationFactory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import ssl
 import stat
 import subprocess
@@ -68,8 +69,11 @@ def certificate(folder: Path) -> Path:
 
 def ask_by_tls(port: int, authority: Path) -> Response:
     context = ssl.create_default_context(cafile=authority)
+    # As every browser does.
+    context.set_alpn_protocols(["h2", "http/1.1"])
     with Connection(("127.0.0.1", port)) as connection:
         connection.socket = context.wrap_socket(connection.socket, server_hostname="localhost")
+        assert connection.socket.selected_alpn_protocol() == "http/1.1"
         return connection.ask(REQUEST)
 
 
@@ -88,6 +92,22 @@ def test_tls(kind: str, tmp_path: Path, backend: ScriptedBackend) -> None:
     told = backend.told[0]
     assert (told.get("HTTPS"), told.get("REQUEST_SCHEME")) == ("on", "https")
     assert told.get("SERVER_PORT") == str(port)
+
+
+def test_no_tls(tmp_path: Path) -> None:
+    """A client that speaks something else is cut off, and the log says why."""
+    key = certificate(tmp_path / "certificates")
+    port = free_port()
+    text = f'LogLevel info\nListen "ssl:{port}:privateKey={key}:interface=127.0.0.1"'
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)) as gateway:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(REQUEST)
+            while client.recv(1000):
+                pass
+            name = f"127.0.0.1:{client.getsockname()[1]}"
+        wait_until(
+            lambda: f"client.tls: no TLS with {name}: http request" in gateway.logged(), "it"
+        )
 
 
 def test_both_families(tmp_path: Path, backend: ScriptedBackend) -> None:
