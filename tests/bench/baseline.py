@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
+from tests.bench import files
 from tests.bench.figures import Results
 from tests.bench.lines import LINES
 from tests.bench.servers import GATEWAY
@@ -39,6 +40,18 @@ class Ratio:
         return cls(median, (max(values) - min(values)) / median if median else 0.0, more, noise)
 
 
+def _is_ratio(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {each.name for each in fields(Ratio)}
+        and all(map(files.is_number, (value["median"], value["spread"], value["noise"])))
+        and isinstance(value["more"], bool)
+    )
+
+
+_SHAPE = {"machine": files.by_name(files.is_text), "ratios": files.by_name(_is_ratio)}
+
+
 @dataclass(frozen=True)
 class Baseline:
     machine: dict[str, str] = field(default_factory=dict)
@@ -60,18 +73,27 @@ class Baseline:
                     found[text] = Ratio.of(values, more=False, noise=NOISE)
         return cls(results.machine, found)
 
+    def with_earlier(self, earlier: Self) -> Self:
+        """With the ratios of `earlier` that were not measured this time, and with the versions of
+        the servers that were not."""
+        return type(self)(earlier.machine | self.machine, earlier.ratios | self.ratios)
+
+    def differs_from(self, machine: dict[str, str]) -> bool:
+        """Whether anything is different that is known of both."""
+        known = self.machine.keys() & machine.keys()
+        return any(self.machine[name] != machine[name] for name in known)
+
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        files.write(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises `ValueError` if `path` has something else."""
-        try:
-            stored = json.loads(path.read_text())
-            ratios = {text: Ratio(**each) for text, each in stored["ratios"].items()}
-            return cls(stored["machine"], ratios)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-            raise ValueError(f"{path} has no baseline of this benchmark") from None
+        """Raises `ValueError` if `path` has something else, and `OSError`."""
+        stored = files.json_of(path, _SHAPE)
+        if stored is None:
+            raise ValueError(f"{path} has no baseline of this benchmark, as --store writes it")
+        ratios = {text: Ratio(**each) for text, each in stored["ratios"].items()}
+        return cls(stored["machine"], ratios)
 
 
 @dataclass(frozen=True)

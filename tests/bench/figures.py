@@ -9,7 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.bench import files
 from tests.bench.measuring import Figures
+
+_TEXTS = files.by_name(files.is_text)
+_ROUNDS = files.one_or_more(files.by_name(files.is_number))
+_SHAPE = {
+    "machine": _TEXTS,
+    "rounds": files.by_name(files.by_name(_ROUNDS)),
+    "remarks": files.by_name(_TEXTS),
+}
 
 
 @dataclass
@@ -59,17 +68,20 @@ class Results:
                     self.remarks[work] = earlier.remarks[work]
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        files.write(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises `ValueError` if `path` has something else."""
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (TypeError, json.JSONDecodeError):
-            raise ValueError(f"{path} has no results of this benchmark") from None
+        """Raises `ValueError` if `path` has something else, and `OSError`."""
+        stored = files.json_of(path, _SHAPE)
+        if stored is None:
+            raise ValueError(f"{path} has no results of this benchmark, as --json writes them")
+        return cls(**stored)
 
 
 def medians(rounds: list[Figures]) -> Figures:
     """Of each figure on its own."""
-    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    names = {name: None for each in rounds for name in each}
+    return {
+        name: statistics.median(each[name] for each in rounds if name in each) for name in names
+    }

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.delays import BODY
+from tests.bench.options import count, duration
 from tests.bench.programs import free_port, gateway, running
+from tests.bench.stopping import ended
 from tests.e2e.load import Load
 
 METHODS = ("byrequests", "leasttime")
@@ -63,7 +65,7 @@ def load(port: int, seconds: float, connections: int) -> Measured:
 
 
 def measure(
-    folder: Path, method: str, members: Sequence[int], seconds: int, connections: int
+    folder: Path, method: str, members: Sequence[int], seconds: float, connections: int
 ) -> Measured:
     port = free_port()
     config = folder / f"{method}.conf"
@@ -74,14 +76,16 @@ def measure(
         return load(port, seconds, connections)
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=int, default=5)
-    options.add_argument("--connections", type=int, default=16)
-    options.add_argument("--slow", type=float, default=300, help="milliseconds of the slow member")
+    options.add_argument("--rounds", type=count, default=3)
+    options.add_argument("--seconds", type=duration, default=5)
+    options.add_argument("--connections", type=count, default=16)
+    options.add_argument(
+        "--slow", type=duration, default=300, help="milliseconds of the slow member"
+    )
     chosen = options.parse_args()
     members = [free_port() for _ in range(3)]
     delays = (QUICK, QUICK, chosen.slow)
@@ -111,7 +115,8 @@ def main() -> None:
         print(f"median of {method:10} {measured}")
     ratio = medians["byrequests"].p99 / medians["leasttime"].p99
     print(f"p99 of byrequests : p99 of leasttime = {ratio:.1f}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    ended("tests.bench.leasttime", main)

@@ -68,7 +68,11 @@ class RunningLoad:
         path = load.path.format(file=file)
         words = [*load.words(seconds), str(port), path, str(load.bytes)]
         self._process = subprocess.Popen(
-            [program, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # the keys that stop the benchmark are not for the load
         )
 
     def __enter__(self) -> Self:
@@ -89,10 +93,13 @@ class RunningLoad:
     def wait_until_warm(self) -> None:
         """Until each connection had an answer, and what it does counts from now on."""
         if self._line() != "warm\n":
-            raise RuntimeError("the load generator ended before it began")
+            raise SystemExit("the load generator ended before it began")
 
     def outcome(self) -> Outcome:
-        return Outcome.parsed(self._line())
+        line = self._line()
+        if not line:
+            raise SystemExit("the load generator ended before it said what it measured")
+        return Outcome.parsed(line)
 
     def _line(self) -> str:
         assert self._process.stdout is not None

@@ -9,17 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.bench.stopping import SIGNALS
+
 _SOURCES = Path(__file__).parent
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def compiled(name: str, folder: Path) -> Path:
-    """The program of the source NAME.c beside this file."""
+    """The program of the source NAME.c beside this file. Exits where gcc fails."""
     program = folder / name
-    subprocess.run(["gcc", "-O2", "-o", program, _SOURCES / f"{name}.c"], check=True)
+    command = ["gcc", "-O2", "-o", str(program), str(_SOURCES / f"{name}.c")]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), "no reason")
+        raise SystemExit(f"gcc cannot compile {name}.c ({done.returncode}): {said}")
     return program
 
 
@@ -42,14 +47,14 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _may_be_stopped() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[int]:
     """The program, by its process id, once something listens on `port`."""
     # Who stops the benchmark while it starts a program would leave that one behind.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_may_be_stopped
     )
@@ -59,8 +64,9 @@ def running(command: Sequence[str], port: int) -> Iterator[int]:
         yield process.pid
     finally:
         # And who does so while it is ended would have nobody wait for its end.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-        os.killpg(process.pid, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        with suppress(ProcessLookupError):  # it ended by itself, and that has been said
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

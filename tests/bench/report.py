@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tests.bench import files
 from tests.bench.figures import Results
 from tests.bench.lines import LINES, Line
 from tests.bench.measuring import Figures
@@ -181,8 +182,14 @@ def markdown(results: Results) -> str:
 
 def write_into(path: Path, results: Results) -> None:
     """Replace what is between the markers of a document. Raises `ValueError` if it has none."""
-    before, begin, rest = path.read_text().partition(BEGIN)
+    before, after = around(path)
+    files.write(path, f"{before}{BEGIN}\n\n{markdown(results)}\n{END}{after}")
+
+
+def around(path: Path) -> tuple[str, str]:
+    """What is before the markers of a document, and after them. Raises `ValueError` if it has none."""
+    before, begin, rest = files.text_of(path).partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path} has no lines {BEGIN} and {END}")
-    path.write_text(f"{before}{begin}\n\n{markdown(results)}\n{end}{after}")
+    return before, after

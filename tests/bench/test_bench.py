@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -39,18 +42,36 @@ def test_one_work_goes_through_all_parts(
     assert "1 KiB answers, TCP, 1 client" in capsys.readouterr().out
 
 
-def test_what_was_started_ends_when_the_benchmark_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGQUIT, 1), (signal.SIGINT, 130)],
+)
+def test_what_was_started_ends_when_the_benchmark_is_stopped(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     """And the figures of the rounds until then are kept."""
     written = tmp_path / "figures.json"
     command = [sys.executable, "-m", "tests.bench", "--only", "a-1", "--servers", GATEWAY]
     command += ["--rounds", "1000", "--seconds", "0.2", "--json", str(written)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": temporary},
+            # These tests may run where the signal is ignored, as in a shell's background.
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        ) as process,
+    ):
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"a-1 ")
         started = tree(process.pid)[1:]
         assert started  # the origin at least
-        process.terminate()
-        assert process.wait(60) != 0
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (code, b"stopped\n")
+        assert list(Path(temporary).iterdir()) == []
     assert Results.read(written).series("rate", "a-1", GATEWAY)
     # One that had not been waited for is forgotten by the system a moment later.
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), "their end")

@@ -72,7 +72,20 @@ def test_earlier_works_stay_unless_they_were_measured_again() -> None:
     assert now.series("cpu", "c", "nginx") == [5]
 
 
-@pytest.mark.parametrize("text", ['{"colour": 1}', "[]", "not JSON"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"colour": 1}',
+        "[]",
+        "not JSON",
+        "",
+        "[" * 100_000,
+        '{"machine": {}, "rounds": {"c": {"nginx": []}}, "remarks": {}}',
+        '{"machine": {}, "rounds": {"c": {"nginx": [{"cpu": NaN}]}}, "remarks": {}}',
+        '{"machine": {}, "ratios": {"c": {"median": "1"}}}',
+        f'{{"machine": {{}}, "ratios": {"9" * 5000}}}',
+    ],
+)
 def test_a_file_of_something_else_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(ValueError, match=r"other\.json has no results"):
@@ -108,6 +121,20 @@ def test_what_should_be_more_is_worse_when_it_is_less() -> None:
 
 def test_rounds_that_are_far_apart_are_noise() -> None:
     assert not changes(1.0, 1.15, spread=0.4)
+
+
+def test_ratios_that_were_not_measured_stay_stored() -> None:
+    """And so do the versions of servers that were not."""
+    earlier = Baseline({"python": "1", "nginx": "2"}, {"a": Ratio(1.0, 0.0), "b": Ratio(2.0, 0.0)})
+    now = Baseline({"python": "3"}, {"b": Ratio(4.0, 0.0)}).with_earlier(earlier)
+    assert now.ratios == {"a": Ratio(1.0, 0.0), "b": Ratio(4.0, 0.0)}
+    assert now.machine == {"python": "3", "nginx": "2"}
+
+
+def test_machines_differ_in_what_is_known_of_both() -> None:
+    stored = Baseline({"python": "1", "nginx": "2"})
+    assert not stored.differs_from({"python": "1", "apache": "3"})
+    assert stored.differs_from({"python": "2", "nginx": "2"})
 
 
 def test_only_what_both_have_is_compared() -> None:
