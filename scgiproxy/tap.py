@@ -169,8 +169,8 @@ def makeService(options: Options) -> IService:
 
     A configuration that cannot be used ends the process, with its problems on standard error as
     ``--check`` prints them; so does a start for which a socket or a log file cannot be had. Use
-    `load` and `service.root.GatewayService` to handle that yourself. While it runs, SIGHUP does not
-    end the process, unless somebody else has a handler for it.
+    `load` and `service.root.GatewayService` to handle that yourself. While it runs, neither
+    SIGHUP nor SIGUSR1 ends the process, unless somebody else has a handler for it.
     """
     from twisted.internet import reactor
 

@@ -18,7 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from scgiproxy.errors import ConfigError
-from scgiproxy.service.hangup import HangUpSignal
+from scgiproxy.service.signals import HarmlessSignals
 
 _log = Logger()
 
@@ -38,13 +38,13 @@ class StartupError(SystemExit, Exception):
 class ProcessService(MultiService):
     """Starts `service` as the affair of a whole process, one that ends if that fails.
 
-    While it runs, SIGHUP does not end the process (see `HangUpSignal`).
+    While it runs, neither SIGHUP nor SIGUSR1 ends the process (see `HarmlessSignals`).
     """
 
     def __init__(self, service: IService, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
-        self._hang_up = HangUpSignal(reactor)
+        self._signals = HarmlessSignals(reactor)
         service.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -56,7 +56,7 @@ class ProcessService(MultiService):
         """Raises StartupError, with all there is to tell already told."""
         with _telling_problems():
             super().startService()  # type: ignore[no-untyped-call]
-        self._hang_up.start()
+        self._signals.start()
 
     def fail(self, reason: str) -> None:
         """End the process with exit code 1 while the reactor runs, with `reason` told."""
@@ -65,12 +65,12 @@ class ProcessService(MultiService):
         self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
-        """As any MultiService; SIGHUP is harmless until everything has stopped."""
+        """As any MultiService; these signals are harmless until everything has stopped."""
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopped.addBoth(self._stopped)
 
     def _stopped(self, result: Any) -> Any:
-        self._hang_up.stop()
+        self._signals.stop()
         return result
 
 

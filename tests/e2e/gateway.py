@@ -32,6 +32,8 @@ def twistd() -> Path:
 class GatewayProcess(Process):
     """A gateway with the configuration file `config`, which listens on `port` of 127.0.0.1.
 
+    `to_terminal`: its log is its standard output, which is a file.
+
     `check_log` fails the test when a traceback was logged since the last call; leaving the context
     calls it too.
     """
@@ -43,12 +45,15 @@ class GatewayProcess(Process):
         name: str,
         environment: Mapping[str, str] | None = None,
         workers: int = WORKERS,
+        to_terminal: bool = False,
     ) -> None:
         self.config = config
         self.port = port
-        self.log = config.parent / f"{name}.log"
+        self.log = config.parent / (f"{name}.out" if to_terminal else f"{name}.log")
         self._checked: dict[Path, int] = {}
-        command: list[str | Path] = [twistd(), "-n", "--pidfile=", f"--logfile={self.log}"]
+        command: list[str | Path] = [twistd(), "-n", "--pidfile="]
+        if not to_terminal:
+            command.append(f"--logfile={self.log}")
         command += ["scgiproxy", "--config", config]
         if workers > 1:
             command += ["--workers", str(workers)]
@@ -151,6 +156,7 @@ class Gateway(GatewayProcess):
         name: str = "gateway",
         environment: Mapping[str, str] | None = None,
         workers: int = WORKERS,
+        to_terminal: bool = False,
     ) -> None:
         port = free_port()
         lines = [f"Define PORT {port}"]
@@ -158,4 +164,4 @@ class Gateway(GatewayProcess):
             lines.append("Listen 127.0.0.1:${PORT}")
         config = folder / f"{name}.conf"
         config.write_text("\n".join([*lines, text, ""]))
-        super().__init__(config, port, name, environment, workers)
+        super().__init__(config, port, name, environment, workers, to_terminal)

@@ -1,6 +1,6 @@
 """SIGTERM: what is idle is closed, what runs may end, and nothing holds the process up.
 
-SIGHUP ends nothing.
+SIGHUP and SIGUSR1 end nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -155,22 +156,25 @@ def test_the_port_is_free_at_once(tmp_path: Path) -> None:
             assert ask(first.http, REQUEST.replace(b"\r\n\r\n", CLOSE)).status == 404
 
 
-def test_a_hang_up_ends_nothing(
-    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda one: one.name)
+def test_what_ends_nothing(
+    number: signal.Signals, tmp_path: Path, backend: ScriptedBackend
 ) -> None:
     """Neither the process nor a connection; then SIGTERM ends it in order."""
+    gateway = Gateway(tmp_path, f"ProxyPass / {backend.url}/", to_terminal=True)
     # Under nohup it is ignored, and a process inherits that.
-    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    try:
-        gateway = start_gateway(f"ProxyPass / {backend.url}/")
-    finally:
-        signal.signal(signal.SIGHUP, inherited)
-    with Connection(gateway.http) as client:
-        assert client.ask(REQUEST).text == "hello\n"
-        os.kill(gateway.pid, signal.SIGHUP)
-        wait_until(lambda: "SIGHUP does nothing" in gateway.logged(), "the warning")
-        assert client.ask(REQUEST).text == "hello\n"
-    os.kill(gateway.pid, signal.SIGTERM)
-    wait_until(lambda: gateway.has_ended, "the gateway's end")
+    inherited = signal.signal(number, signal.SIG_DFL)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(gateway)
+        finally:
+            signal.signal(number, inherited)
+        with Connection(gateway.http) as client:
+            assert client.ask(REQUEST).text == "hello\n"
+            os.kill(gateway.pid, number)
+            wait_until(lambda: f"{number.name} does nothing" in gateway.logged(), "the warning")
+            assert client.ask(REQUEST).text == "hello\n"
+        os.kill(gateway.pid, signal.SIGTERM)
+        wait_until(lambda: gateway.has_ended, "the gateway's end")
     assert "cut off" not in gateway.logged()
-    assert gateway.logged().count("SIGHUP") == 1
+    assert gateway.logged().count(number.name) == 1

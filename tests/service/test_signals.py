@@ -1,4 +1,4 @@
-"""SIGHUP does not end the process, and nobody's handler is taken away."""
+"""SIGHUP and SIGUSR1 do not end the process, and nobody's handler is taken away."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any, cast
 import pytest
 from twisted.application.service import Service
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from scgiproxy.service.hangup import HangUpSignal
+from scgiproxy.service.signals import HarmlessSignals
 from scgiproxy.service.startup import ProcessService
+
+WATCHED = (signal.SIGHUP, signal.SIGUSR1)
+each_signal = pytest.mark.parametrize("number", WATCHED)
 
 
 class Reactor(MemoryReactorClock):
@@ -41,8 +44,9 @@ def running() -> Any:
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """As in a process whose reactor has installed its own; put back afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in (*WATCHED, signal.SIGTERM)}
+    for number in WATCHED:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     yield
     for number, handler in before.items():
@@ -66,75 +70,90 @@ def not_a_terminal() -> Iterator[int]:
     os.close(writing)
 
 
-def hang_up() -> None:
-    os.kill(os.getpid(), signal.SIGHUP)
+def send(number: int = signal.SIGHUP) -> None:
+    os.kill(os.getpid(), number)
 
 
-def test_one_warning_each_time(not_a_terminal: int, events: list[LogEvent]) -> None:
-    watched = HangUpSignal(running(), not_a_terminal)
+def are_ours() -> list[bool]:
+    """Of SIGHUP and of SIGUSR1, whether it has a handler."""
+    return [signal.getsignal(number) is not signal.SIG_DFL for number in WATCHED]
+
+
+@each_signal
+def test_one_warning_each_time(
+    number: signal.Signals, not_a_terminal: int, events: list[LogEvent]
+) -> None:
+    watched = HarmlessSignals(running(), not_a_terminal)
     watched.start()
     watched.start()
     for count in (1, 2):
-        hang_up()
+        send(number)
         assert len(events) == count
     assert events[0]["log_level"] is LogLevel.warn
-    assert "configuration is not read again" in events[0]["log_format"]
+    told = formatEvent(events[0])
+    assert told.startswith(f"{number.name} does nothing: the configuration is not read again")
     watched.stop()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert are_ours() == [False, False]
 
 
-def test_a_handler_of_somebody_else_stays() -> None:
+@each_signal
+def test_a_handler_of_somebody_else_stays(number: signal.Signals) -> None:
+    """Such as that of twistd, which rotates its log file at SIGUSR1; the other one is watched."""
+
     def handler(number: int, frame: object) -> None: ...
 
     for other in (handler, signal.SIG_IGN):
-        signal.signal(signal.SIGHUP, other)
-        watched = HangUpSignal(running())
+        signal.signal(number, other)
+        watched = HarmlessSignals(running())
         watched.start()
-        assert signal.getsignal(signal.SIGHUP) is other
+        assert signal.getsignal(number) is other
+        assert are_ours() == [True, True]
         watched.stop()
-        assert signal.getsignal(signal.SIGHUP) is other
+        assert signal.getsignal(number) is other
+        assert are_ours() == [one is number for one in WATCHED]
 
 
-def test_a_handler_that_came_later_stays() -> None:
-    watched = HangUpSignal(running())
+@each_signal
+def test_a_handler_that_came_later_stays(number: signal.Signals) -> None:
+    watched = HarmlessSignals(running())
     watched.start()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(number, signal.SIG_IGN)
     watched.stop()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_a_reactor_without_handlers() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    HangUpSignal(running()).start()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    HarmlessSignals(running()).start()
+    assert are_ours() == [False, False]
 
 
 def test_another_thread() -> None:
-    thread = threading.Thread(target=HangUpSignal(running()).start)
+    thread = threading.Thread(target=HarmlessSignals(running()).start)
     thread.start()
     thread.join()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert are_ours() == [False, False]
 
 
 def test_stopped_before_the_reactor_runs() -> None:
     reactor: Any = MemoryReactorClock()
-    watched = HangUpSignal(reactor)
+    watched = HarmlessSignals(reactor)
     watched.start()
     watched.stop()
     for function, words, named in reactor.whenRunningHooks:
         function(*words, **named)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert are_ours() == [False, False]
 
 
 def test_a_terminal_that_is_closed_ends_the_process(events: list[LogEvent]) -> None:
     master, slave = os.openpty()
     reactor = running()
-    watched = HangUpSignal(reactor, slave)
+    watched = HarmlessSignals(reactor, slave)
     watched.start()
-    hang_up()
+    send()
     assert reactor.stopped == 0
     os.close(master)
-    hang_up()
+    send()
     assert reactor.stopped == 1
     assert "terminal is closed" in events[-1]["log_format"]
     watched.stop()
@@ -144,6 +163,6 @@ def test_a_terminal_that_is_closed_ends_the_process(events: list[LogEvent]) -> N
 def test_a_process_service_watches_it_while_it_runs() -> None:
     service: Any = ProcessService(Service(), running())
     service.startService()
-    assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL
+    assert are_ours() == [True, True]
     service.stopService()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert are_ours() == [False, False]
