@@ -77,6 +77,9 @@ class IGatewayRequest(IConsumer):
         Before `send_head` it just closes the connection.
         """
 
+    def failed(failure: Failure) -> None:
+        """Log in one line what went wrong here; answer with an error page, or `abort` behind a head."""
+
     def on_gone(callback: Callable[[], None]) -> None:
         """Call `callback` once if the client leaves (or the answer is aborted) before `finish`.
 

@@ -12,11 +12,8 @@ from zope.interface import implementer
 
 from scgiproxy.errors import ClientGone, GatewayError
 from scgiproxy.interfaces import IGatewayRequest
-from scgiproxy.log.events import Logger
 from scgiproxy.message.ranges import ByteRange
 from scgiproxy.web.filecontent import FileContent
-
-_log = Logger()
 
 
 def send_content(request: IGatewayRequest, content: FileContent, close: Callable[[], None]) -> None:
@@ -149,5 +146,6 @@ class ReadingSender(FileSender):
         if not isinstance(error, GatewayError | ClientGone):
             error = GatewayError(str(error))
         if isinstance(error, GatewayError):
-            _log.warn("{key}: {error}", key=error.log_key, error=error, request=self._request)
-        self._request.abort(error)
+            self._request.failed(Failure(error))
+        else:
+            self._request.abort(error)

@@ -156,7 +156,8 @@ def test_a_file_that_is_truncated_meanwhile_is_no_whole_answer(
         assert len(received) <= 9 << 20
         assert received == data[: len(received)]
     wait_until_closed(gateway, file)
-    wait_until(lambda: "it was truncated while it was sent" in gateway.logged(), "the log line")
+    told = r"it was truncated while it was sent \(127\.0\.0\.1:\d+ GET /\S+ elapsed="
+    wait_until(lambda: re.search(told, gateway.logged()), "the log line")
 
 
 @pytest.mark.parametrize("change", ["renamed", "replaced", "removed", "grown"])

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scgiproxy.interfaces import IGatewayRequest
@@ -47,6 +48,7 @@ class RecordedRequest:
         self.written: list[bytes] = []
         self.finished = False
         self.aborted: Exception | None = None
+        self.logged: BaseException | None = None
         self.producer: IPushProducer | IPullProducer | None = None
         self.streaming = False
         self.paused = False
@@ -171,6 +173,10 @@ class RecordedRequest:
             return
         self.aborted = reason
         self.client_leaves()
+
+    def failed(self, failure: Failure) -> None:
+        self.logged = failure.value
+        self.abort(failure.value)
 
     def on_gone(self, callback: Callable[[], None]) -> None:
         if self.gone:

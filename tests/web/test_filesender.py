@@ -122,6 +122,7 @@ class TestReading:
         assert not sending.request.finished
         assert isinstance(sending.request.aborted, GatewayError)
         assert "truncated" in str(sending.request.aborted)
+        assert sending.request.logged is sending.request.aborted
         assert sending.request.body == DATA[:200_000]
         assert sending.closed == 1
 
