@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
@@ -164,11 +165,16 @@ class ParentMembers:
 
     @staticmethod
     def _not_made(failure: Failure, link: Link) -> None:
-        if not failure.check(LinkLost):
+        if failure.check(TimedOut):
             _log.warn(
-                "worker {number} has not made a change of a balancer within {seconds:g} s: {error}",
+                "worker {number} has not made a change of a balancer within {seconds:g} s",
                 number=link.number,
                 seconds=TAKEN_WITHIN,
+            )
+        elif not failure.check(LinkLost):
+            _log.warn(
+                "worker {number} has not made a change of a balancer: {error}",
+                number=link.number,
                 error=failure.getErrorMessage(),
             )
 
