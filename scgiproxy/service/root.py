@@ -16,12 +16,13 @@ from scgiproxy.log.events import Logger
 from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
-from scgiproxy.web.channel import HttpChannel
+from scgiproxy.web.channel import GRACE, HttpChannel
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
 DRAIN = 4.0
-"""Seconds that running answers are given to end when the service stops."""
+"""Seconds that running answers are given to end when the service stops, with the `GRACE` of idle
+connections."""
 
 _LOOK = 0.02
 _TELLING = 0.2
@@ -107,8 +108,9 @@ class GatewayService(MultiService):
             raise
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, close what is idle, and give running answers `DRAIN` seconds.
+        """Stop listening, and give running answers `DRAIN` seconds.
 
+        Idle connections have a `GRACE` for a request that is on its way, which is served.
         What runs on is cut off; what still waits for a backend is answered with 503. Fires when
         every connection is closed.
         """
@@ -121,12 +123,16 @@ class GatewayService(MultiService):
 
     async def _end_connections(self) -> None:
         self.parts.readiness.stop()
+        end = self._reactor.seconds() + DRAIN
         for channel in self._channels():
             channel.shut_down()
         # Answers that would never end by themselves.
         for manager in self.parts.managers:
             manager.stop()
-        if not await self._channels_closed(DRAIN):
+        if not await self._channels_closed(GRACE):
+            for channel in self._channels():
+                channel.close_idle()
+        if not await self._channels_closed(end - self._reactor.seconds()):
             waited_for = [pool for pool in self.parts.pools if pool.queued]
             for pool in waited_for:
                 pool.turn_away()

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+GRACE = 0.25
+"""Seconds that a client is given to see from an answer that the connection is to be closed."""
+
 MOST_SPARE = 64
 """Readers that a site keeps for the next requests."""
 
@@ -243,11 +246,24 @@ class HttpChannel(Pipeline):
         self.transport.abortConnection()
 
     def shut_down(self) -> None:
-        """Take no further request; close now if idle, else behind the running answer."""
+        """Have the next answer be the last one, and say so (RFC 9112 section 9.6).
+
+        A client that believes in the connection may have sent a request that has not been read yet:
+        it is lost if the connection is closed at once. So this closes nothing: `close_idle` does, a
+        `GRACE` later. Behind an answer whose head said nothing, a `GRACE` is waited, too.
+        """
+        self.limits = self.limits.without_keep_alive(GRACE)
+        self._keep_alive_timeout = GRACE
+        last = self._queue[-1] if self._queue else self._active
+        if last is not None and not last.head_sent:
+            last.keep_alive = False
+            if self._receiving is None:
+                self._accept_no_more()
+
+    def close_idle(self) -> None:
+        """Close, unless an answer is under way."""
         if self._active is None:
             self._close()
-        else:
-            self._active.keep_alive = False
 
     # -- backpressure --------------------------------------------------------------------------
 

@@ -72,6 +72,19 @@ class ConnectionLimits:
             0 if 0 in most else max(most, default=1),
         )
 
+    def without_keep_alive(self, patience: float) -> ConnectionLimits:
+        """The same for a connection whose next request is its last, if it comes within `patience`
+        seconds."""
+        return ConnectionLimits(
+            self.line,
+            self.fields,
+            self.field_size,
+            self.timeout,
+            False,
+            patience,
+            self.max_requests,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
 from tests.e2e.load import Load
 from tests.e2e.processes import free_port, listens, wait_until
 from tests.e2e.scripted import ReadHead, ScriptedBackend, Send, Wait
 from tests.e2e.test_listening import ask_by_tls, certificate
-from tests.e2e.workers import Start, connect, is_alive, owner, serving
+from tests.e2e.workers import Start, connect, is_alive, owner, serving, stopped
 
 pytestmark = pytest.mark.e2e
 
@@ -175,13 +176,35 @@ def test_one_worker_is_told_to_end(start: Start, backend: ScriptedBackend) -> No
     assert f"(pid {pid}) ended with exit code 0; another takes its place" in gateway.logged()
 
 
-def test_a_hang_up_ends_nobody(start: Start, backend: ScriptedBackend) -> None:
+def test_what_a_worker_has_not_read_is_served(start: Start, backend: ScriptedBackend) -> None:
+    """Requests on connections that it takes for idle when it is told to end."""
     gateway = start(f"ProxyPass / {backend.url}/")
-    before = gateway.worker_pids
-    os.killpg(gateway.pid, signal.SIGHUP)
-    wait_until(lambda: "SIGHUP does nothing" in gateway.logged(), "the warning")
-    assert ask(gateway.http, LAST).text == "hello\n"
-    assert gateway.worker_pids == before
+    pid = gateway.worker_pids[0]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(gateway, pid)) for _ in range(12)]
+        for client in clients:
+            assert client.ask(REQUEST).text == "hello\n"
+        with stopped([pid]):
+            os.kill(pid, signal.SIGTERM)
+            for client in clients:
+                client.send(REQUEST)
+        for client in clients:
+            assert client.read().text == "hello\n"
+            assert client.is_at_end()
+    wait_until(lambda: serving(gateway) == 3, "another worker serves")
+    assert "cut off" not in gateway.logged()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda one: one.name)
+def test_what_ends_nobody(number: signal.Signals, tmp_path: Path, backend: ScriptedBackend) -> None:
+    """Neither the parent, whose log is the terminal, nor a worker."""
+    text = f"ProxyPass / {backend.url}/"
+    with Gateway(tmp_path, text, workers=2, to_terminal=True) as gateway:
+        before = gateway.worker_pids
+        os.killpg(gateway.pid, number)
+        wait_until(lambda: f"{number.name} does nothing" in gateway.logged(), "the warning")
+        assert ask(gateway.http, LAST).text == "hello\n"
+        assert gateway.worker_pids == before
 
 
 def test_logs(start: Start, backend: ScriptedBackend, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import gateway_events
 from scgiproxy.service.gateway import check
 from scgiproxy.service.root import DRAIN, GatewayService
+from scgiproxy.web.channel import GRACE
 from tests.config.generated import TEXTS
 from tests.e2e.processes import free_port, listens
 
@@ -30,7 +31,8 @@ def gateway(text: str, reactor: Any = None) -> GatewayService:
 
 
 class Channel:
-    """A client's connection. Its answer ends after `seconds`, or never; idle, it closes at once."""
+    """A client's connection. Its answer ends after `seconds`, or never; of an idle one (no seconds)
+    it is asked for."""
 
     def __init__(self, service: GatewayService, seconds: float | None = 0.0) -> None:
         self._channels: set[Any] = service.listeners.sites[0].channels
@@ -40,8 +42,12 @@ class Channel:
         self.aborted = False
 
     def shut_down(self) -> None:
-        if self._seconds is not None:
+        if self._seconds:
             self._reactor.callLater(self._seconds, self._channels.discard, self)
+
+    def close_idle(self) -> None:
+        if self._seconds == 0:
+            self._channels.discard(self)
 
     def abort(self) -> None:
         self.aborted = True
@@ -146,6 +152,15 @@ class TestStopping:
 
     def test_without_connections(self, service: GatewayService) -> None:
         assert service.stopService().called
+
+    def test_idle_connections_have_a_moment(self, service: GatewayService) -> None:
+        """For what is on its way, and no longer; none is waited for that has closed by itself."""
+        Channel(service)
+        assert GRACE <= pump(service, service.stopService()) < GRACE + 0.1
+
+    def test_nobody_waits_for_what_is_closed(self, service: GatewayService) -> None:
+        Channel(service, 0.1)
+        assert 0.1 <= pump(service, service.stopService()) < 0.2
 
     def test_running_answers_may_end(self, service: GatewayService) -> None:
         channels = [Channel(service, seconds) for seconds in (0, 0.5, 1.5)]

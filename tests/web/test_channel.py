@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scgiproxy.web.channel import GRACE
 from tests.conftest import LoggedErrors
 from tests.web.answers import parse_answers
 from tests.web.harness import GET, OK, POST, Gateway
@@ -167,21 +168,84 @@ def test_upload_left_paused_is_read_while_lingering() -> None:
     gateway.assert_idle()
 
 
-def test_shut_down_closes_an_idle_connection() -> None:
+def test_an_idle_connection_is_closed_in_the_end() -> None:
     gateway = Gateway()
     client = gateway.client()
     client.channel.shut_down()
+    assert client.closed is None
+    client.channel.close_idle()
     assert client.closed == "closed"
     gateway.assert_idle()
 
 
-def test_shut_down_lets_the_running_answer_end() -> None:
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("begun", [b"", GET[:9]])
+def test_what_is_on_its_way_at_a_shut_down_is_served(used: bool, begun: bytes) -> None:
+    """It is the last: the answer says so, and what comes behind it is nobody's."""
+    gateway = Gateway()
+    client = gateway.client()
+    if used:
+        client.send(GET)
+        gateway.answer_all()
+    client.send(begun)
+    client.channel.shut_down()
+    client.send(GET[len(begun) :])
+    client.channel.close_idle()
+    client.send(GET)
+    gateway.answer_all()
+    assert [answer["connection"] for answer in client.answers] == [None, "close"][not used :]
+    assert client.closed == "closed"
+    assert len(gateway.pool.ends) == 1 + used
+    gateway.assert_idle()
+
+
+def test_shut_down_lets_the_answers_end_that_are_due() -> None:
+    """Of all requests that have come; behind the last of them nothing is read."""
     gateway = Gateway()
     client = gateway.client().send(GET + GET)
     client.channel.shut_down()
-    gateway.backend.answer(OK)
-    gateway.settle()
+    client.channel.close_idle()
+    client.send(GET)
+    gateway.answer_all()
+    assert [answer["connection"] for answer in client.answers] == [None, "close"]
+    assert len(gateway.pool.ends) == 2
+    assert client.closed == "closed"
+    gateway.assert_idle()
+
+
+def test_shut_down_in_an_upload() -> None:
+    """Its body is read to the end."""
+    gateway = Gateway()
+    client = gateway.client().send(POST + b"Content-Length: 5\r\n\r\nab")
+    client.channel.shut_down()
+    client.channel.close_idle()
+    client.send(b"cde" + GET)
+    gateway.answer_all()
     assert client.answer["connection"] == "close"
+    assert len(gateway.pool.ends) == 1
+    gateway.advance(5)
+    assert client.closed == "closed"
+    gateway.assert_idle()
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_shut_down_behind_a_head_that_promised_more(another: bool) -> None:
+    """The connection is closed a moment after that answer; a request that comes first is served."""
+    gateway = Gateway()
+    client = gateway.client().send(GET)
+    gateway.backend.answer(OK[:-2])
+    gateway.settle()
+    client.channel.shut_down()
+    client.channel.close_idle()
+    gateway.backend.answer(OK[-2:])
+    gateway.settle()
+    assert client.closed is None
+    if another:
+        client.send(GET)
+        gateway.answer_all()
+    else:
+        gateway.advance(GRACE + 0.2)
+    assert [answer["connection"] for answer in client.answers] == [None, "close"][: 1 + another]
     assert client.closed == "closed"
     gateway.assert_idle()
 

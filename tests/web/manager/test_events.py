@@ -246,7 +246,7 @@ def test_a_limit(manager: Manager) -> None:
 
 
 def test_the_gateway_stops(manager: Manager) -> None:
-    """Everybody is told, and let go."""
+    """Everybody is told, and let go a moment later, since the head had promised more."""
     viewer = Viewer(manager)
     viewer.events()
     viewer.client.channel.shut_down()
@@ -254,6 +254,7 @@ def test_the_gateway_stops(manager: Manager) -> None:
     manager.gateway.settle()
     (event,) = viewer.events()
     assert event["event"] == "end"
+    manager.gateway.advance(0.5)
     assert viewer.client.closed == "closed"
     manager.gateway.advance(8)
     manager.gateway.assert_idle()
