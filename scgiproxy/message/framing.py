@@ -49,7 +49,7 @@ def response_framing(
     return _CLOSE
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 """Ends a chunked body, without trailers."""
 
 
@@ -86,13 +86,13 @@ class RequestFraming(NamedTuple):
 
 
 _NO_REQUEST_BODY: Final = BodyKind.NONE
-_DIGITS = re.compile(rb"[0-9]{1,19}")
+_DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CHECKED: Final = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect")
 )
 # What the framing itself needs cannot be named away.
-_NOT_NAMED = frozenset((b"content-length", b"host", b"transfer-encoding"))
+_NOT_NAMED: Final = frozenset((b"content-length", b"host", b"transfer-encoding"))
 _PLAIN_11: Final = RequestFraming(_NO_REQUEST_BODY, 0, True, False)
 _KEEP_ALIVE: Final = {b"connection": [b"keep-alive"]}
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
+from typing import Final
 
 from scgiproxy.errors import BadRequest, quoted
 
 HeaderList = list[tuple[bytes, bytes]]
 """Names and values in order, names in any case."""
 
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     (
         b"connection",
         b"http2-settings",
@@ -119,7 +120,7 @@ def _cgi_name(name: bytes) -> bytes | None:
     return b"HTTP_" + lower.upper().replace(b"-", b"_")
 
 
-CGI_NAMES = _CgiNames()
+CGI_NAMES: Final = _CgiNames()
 """`cgi_name` as a mapping, for the one loop where a call for each field would show."""
 
 

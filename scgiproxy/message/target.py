@@ -19,7 +19,7 @@ from scgiproxy.message.headers import parse_host
 _PLAIN: Final = re.compile(
     rb"((?:/[^\x00-\x20\x7f#%?/.][^\x00-\x20\x7f#%?/]*+)++/?|/)(?:\?([^\x00-\x20\x7f#]*+))?"
 )
-_FORBIDDEN = re.compile(rb"[\x00-\x20\x7f#]")
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x20\x7f#]")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*)", re.IGNORECASE | re.DOTALL)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
@@ -27,10 +27,10 @@ _ENCODED_DOT = re.compile(rb"%2e", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _LEADING_SLASHES = re.compile(rb"/+")
 
-MOST_TARGETS = 1024
+MOST_TARGETS: Final = 1024
 """Targets that are remembered."""
 
-LONGEST_TARGET = 100
+LONGEST_TARGET: Final = 100
 """Bytes of a target that is remembered, at most."""
 
 _LITERAL = "/~$-_.+!*'(),;:@&="

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from zope.interface import classImplements
 
@@ -23,7 +24,7 @@ from scgiproxy.rules.sticky import find_session
 from scgiproxy.wire.dial import Dialer
 
 # What a backend that stands alone has of a balancer: nothing. Each request tries it anew.
-_ALONE = BalancerSettings(force_recovery=False)
+_ALONE: Final = BalancerSettings(force_recovery=False)
 
 
 class Pool:

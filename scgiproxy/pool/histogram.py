@@ -19,11 +19,11 @@ BOUNDS: Final = tuple(
 """The longest duration of each bucket, in seconds: four for each doubling, from 0.5 ms to 131 s.
 One more bucket has what took longer."""
 
-BUCKETS = (*BOUNDS[::_STEPS], inf)
+BUCKETS: Final = (*BOUNDS[::_STEPS], inf)
 """The bounds of `Histogram.cumulative`: fewer, since each is a series to whoever stores them."""
 
 _PLACES: Final = range(len(BOUNDS) + 1)
-_WORTH_SORTING = 64
+_WORTH_SORTING: Final = 64
 
 
 class Histogram:

@@ -16,7 +16,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from scgiproxy.pool.histogram import Histogram
 
@@ -26,9 +26,9 @@ CHART = 120
 RECENT = 60
 """Seconds that `Timeline.recent` covers at least; it is up to a third more."""
 
-_SLOT = RECENT // 3
-_SLOTS = 1 + RECENT // _SLOT
-_LONG_AGO = 0
+_SLOT: Final = RECENT // 3
+_SLOTS: Final = 1 + RECENT // _SLOT
+_LONG_AGO: Final = 0
 """In place of the number of a slot."""
 
 

@@ -7,16 +7,16 @@ from typing import Final
 
 from scgiproxy.errors import BadResponse, quoted
 
-MAX_LENGTH = (1 << 63) - 1
+MAX_LENGTH: Final = (1 << 63) - 1
 
 # Possessive: no input makes it go back.
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?")
+_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):[ \t]*+([\t\x20-\x7e\x80-\xff]*+)\r?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-MOST_LINES = 1024
+MOST_LINES: Final = 1024
 """Lines that are remembered."""
 
-LONGEST_LINE = 100
+LONGEST_LINE: Final = 100
 """Bytes of a line that is remembered, at most."""
 
 Field = tuple[bytes, tuple[bytes, bytes], int | None]

@@ -14,13 +14,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from scgiproxy.errors import BadRequest, quoted
 
 RESERVED_NAMES = frozenset((b"CONTENT_LENGTH", b"SCGI", b"GATEWAY_INTERFACE"))
 """`frame` writes the first two; the third is not sent, as mod_proxy_scgi does not."""
 
-FRAMING_SIZE = len(b"CONTENT_LENGTH\x00\x00SCGI\x001\x00")
+FRAMING_SIZE: Final = len(b"CONTENT_LENGTH\x00\x00SCGI\x001\x00")
 """Bytes that `frame` puts in front of a block, besides the digits of the length."""
 
 MAX_BODY = (1 << 63) - 1

@@ -19,17 +19,19 @@ from typing import Final, Literal
 from scgiproxy.errors import BackendError, BadResponse, TruncatedResponse, quoted
 from scgiproxy.scgi.fields import FIELDS, final_status
 
-_EMPTY_LINE = re.compile(rb"\n\r?\n")
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 # Possessive: no input makes it go back.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})( [\t\x20-\x7e\x80-\xff]*+)?+\r?\n")
 _ABSOLUTE_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*+:")
 
 # Of these there can be only one: the last, as in Apache.
-_SINGLE = frozenset((b"content-type", b"location", b"etag", b"last-modified", b"content-range"))
+_SINGLE: Final = frozenset(
+    (b"content-type", b"location", b"etag", b"last-modified", b"content-range")
+)
 # What the first line of a head begins with when it is an empty one, or a status line.
-_RARE_STARTS = frozenset((b"", b"\r", b"\n", b"H"))
+_RARE_STARTS: Final = frozenset((b"", b"\r", b"\n", b"H"))
 
-BODILESS_STATUSES = frozenset((204, 304))
+BODILESS_STATUSES: Final = frozenset((204, 304))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ Continue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
     from scgiproxy.web.site import KeepAlive
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 GRACE = 0.25
 """Seconds that a client is given to see from an answer that the connection is to be closed."""
 
-MOST_SPARE = 64
+MOST_SPARE: Final = 64
 """Readers that a site keeps for the next requests."""
 
-_NO_BODY = RequestFraming(BodyKind.NONE, 0, False, False)
+_NO_BODY: Final = RequestFraming(BodyKind.NONE, 0, False, False)
 
 
 class HttpChannel(Pipeline):

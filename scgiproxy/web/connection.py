@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -23,10 +23,10 @@ from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.stream import StreamConnection
 from scgiproxy.wire.streamsocket import SocketAddress
 
-MOST_HELD = 16384
+MOST_HELD: Final = 16384
 """Bytes that are put off to the end of a turn; more of them go at once."""
 
-MOST_JOINED = 1 << 16
+MOST_JOINED: Final = 1 << 16
 """Bytes of several pieces that are copied together, which is cheaper than to send them apart."""
 
 PIECE_OF_A_FILE = 1 << 20
@@ -36,7 +36,7 @@ from the disk meanwhile, and everybody waits, as in nginx."""
 TURN_OF_A_FILE = 0.0005
 """Seconds after which a connection that takes more and more of a file lets others have their turn."""
 
-_MORE: int = getattr(socket, "MSG_MORE", 0)
+_MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 
 Sendfile = Callable[[int, int, int, int], int]
 """``os.sendfile``: to a socket, from a file, from an offset, so many bytes."""

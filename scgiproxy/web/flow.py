@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import classImplements
@@ -27,7 +27,7 @@ class Pause(Enum):
     PIPELINE = 2
 
 
-_NO_PAUSE: frozenset[Pause] = frozenset()
+_NO_PAUSE: Final[frozenset[Pause]] = frozenset()
 
 
 class FlowControl:

@@ -10,7 +10,7 @@ and then the request's `prepath` is SCRIPT_NAME.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
@@ -34,7 +34,7 @@ from scgiproxy.web.stock import serve_stock_request
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.dial import Dialer
 
-PATH_INFO_VARIABLE = b"proxy-scgi-pathinfo"
+PATH_INFO_VARIABLE: Final = b"proxy-scgi-pathinfo"
 
 
 class ProxyPassResource:

@@ -9,7 +9,7 @@ would copy it.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from httptools import (
     HttpParserCallbackError,
@@ -32,10 +32,10 @@ from scgiproxy.message.headers import HeaderList, is_token
 if TYPE_CHECKING:
     from scgiproxy.web.site import ConnectionLimits
 
-MOST_UNHEARD = 1 << 16
+MOST_UNHEARD: Final = 1 << 16
 """Bytes of a body that may bring nothing (a chunk's extension, a trailer), besides one field."""
 
-_PROTOCOLS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
+_PROTOCOLS: Final = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
 
 _TLS_HANDSHAKE = b"\x16"
 

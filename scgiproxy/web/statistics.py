@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 NO_MOUNT = "none"
 """In place of a mount's path: files, plugins, and requests that were refused before any mount."""
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other")
-_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", *("other",) * 4)
-_WIDTH = len(_CLASSES)
+_METHODS: Final = (
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+    "other",
+)
+_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", *("other",) * 4)
+_WIDTH: Final = len(_CLASSES)
 _PLACES = range(len(_METHODS) * _WIDTH)
 _ROWS: Final = {name.encode(): row * _WIDTH for row, name in enumerate(_METHODS[:-1])}
 _OTHER_ROW: Final = len(_ROWS) * _WIDTH

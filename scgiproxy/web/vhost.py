@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from scgiproxy.web.accesslog import AccessLogFile
     from scgiproxy.web.passwords import Authenticators
 
-NO_PROXY = b"no-proxy"
+NO_PROXY: Final = b"no-proxy"
 
 
 class VirtualHostResource(Host):

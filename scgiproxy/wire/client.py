@@ -34,10 +34,10 @@ from scgiproxy.scgi.response import End, ResponseHead, ResponseParser
 from scgiproxy.wire.body import RequestBody
 from scgiproxy.wire.deadline import DeadlineWheel
 
-FIRST_BYTES = 80
+FIRST_BYTES: Final = 80
 """How much of an answer is kept for the log."""
 
-CLOSE_GRACE = 5.0
+CLOSE_GRACE: Final = 5.0
 """Seconds for the last bytes to leave after a complete answer."""
 
 

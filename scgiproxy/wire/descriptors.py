@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -28,14 +28,14 @@ from zope.interface import classImplements
 
 from scgiproxy.log.events import Logger
 
-MOST_EVENTS = 256
+MOST_EVENTS: Final = 256
 """Events in one turn; the reactor's other descriptors wait for so many."""
 
-CLOSED = Failure(CONNECTION_DONE)
+CLOSED: Final = Failure(CONNECTION_DONE)
 """The reason of connections that end as they should."""
 
-_IN: int = getattr(select, "EPOLLIN", 1)
-_OUT: int = getattr(select, "EPOLLOUT", 4)
+_IN: Final[int] = getattr(select, "EPOLLIN", 1)
+_OUT: Final[int] = getattr(select, "EPOLLOUT", 4)
 
 
 def descriptors_of(reactor: Any) -> Descriptors:

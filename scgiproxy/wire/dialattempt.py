@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from errno import EAGAIN, EALREADY, ECONNABORTED, EINPROGRESS, EISCONN
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
@@ -25,12 +25,12 @@ from scgiproxy.wire.transport import BackendConnection
 if TYPE_CHECKING:
     from scgiproxy.wire.dial import Dialer
 
-_NONBLOCK = int(getattr(socket, "SOCK_NONBLOCK", 0))
+_NONBLOCK: Final = int(getattr(socket, "SOCK_NONBLOCK", 0))
 # Plain numbers: arithmetic on the members of an enum is Python code.
-_STREAM = int(socket.SOCK_STREAM) | _NONBLOCK
-_INET = int(socket.AF_INET)
-_INET6 = int(socket.AF_INET6)
-_UNIX = int(getattr(socket, "AF_UNIX", -1))
+_STREAM: Final = int(socket.SOCK_STREAM) | _NONBLOCK
+_INET: Final = int(socket.AF_INET)
+_INET6: Final = int(socket.AF_INET6)
+_UNIX: Final = int(getattr(socket, "AF_UNIX", -1))
 _log = Logger()
 
 

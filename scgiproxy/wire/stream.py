@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from errno import ENOBUFS
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import (
@@ -32,10 +32,10 @@ from scgiproxy.log.events import Logger
 from scgiproxy.wire.descriptors import CLOSED, Descriptors
 from scgiproxy.wire.streamsocket import READ_SIZE, SocketAddress, StreamSocket
 
-MOST_SENT = 1 << 20
+MOST_SENT: Final = 1 << 20
 """Bytes given to the socket at a time of those that had to wait."""
 
-MOST_WAITING = 1 << 16
+MOST_WAITING: Final = 1 << 16
 """Bytes that wait to be sent when a push producer is paused."""
 
 # For SO_LINGER: close() sends a reset.

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from socket import SocketType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ILoggingContext, ISystemHandle
@@ -25,10 +25,10 @@ SocketAddress: TypeAlias = IPv4Address | IPv6Address | UNIXAddress
 """Where a socket connects to: no names here."""
 
 
-READ_SIZE = 1 << 16
+READ_SIZE: Final = 1 << 16
 """Bytes read at a time, at first."""
 
-MOST_READ = 1 << 18
+MOST_READ: Final = 1 << 18
 """Bytes read at a time once there are always more."""
 
 
