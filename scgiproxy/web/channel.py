@@ -89,10 +89,19 @@ class HttpChannel(Pipeline):
 
     def _tell_of_tls(self, error: Any) -> None:
         """Why there was no request, if that was for want of an agreement with the client."""
-        if type(error).__module__.startswith("OpenSSL") and error.args:
-            # What OpenSSL has noted: library, function, reason.
-            why = "; ".join(str(noted[-1]) for noted in error.args[0]) or "unexpected end"
-            self.log.info("client.tls: no TLS with {client}: {why}", client=self.remote, why=why)
+        if type(error).__module__.startswith("OpenSSL"):
+            # What OpenSSL has noted (library, function, reason), or the number and the words of errno.
+            noted = error.args[0] if error.args else ()
+            if isinstance(noted, list | tuple):
+                why = "; ".join(str(each[-1]) for each in noted) or "unexpected end"
+            else:
+                why = str(error.args[-1])
+            self.log.info(
+                "{log_key}: no TLS with {client}: {why}",
+                log_key="client.tls",
+                client=self.remote,
+                why=why,
+            )
 
     def dataReceived(self, data: bytes) -> None:
         if not self._accepting:

@@ -2,8 +2,9 @@
 
 `GatewayRequest` is what a mount, a file or an error page answers (`interfaces.IGatewayRequest`),
 and what the rules ask (`rules.facts.Facts`). A Resource of twisted.web gets a
-`web.resourcerequest.ResourceRequest` in its place. Its answer is guarded: nothing is sent twice, nothing after the client has gone, and an answer
-that is short of its length is never made to look whole.
+`web.resourcerequest.ResourceRequest` in its place. Its answer is guarded: nothing is sent twice,
+nothing after the client has gone, and an answer that is short of its length is never made to look
+whole.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from OpenSSL.SSL import Error, SysCallError
 
 from scgiproxy.web.channel import GRACE
 from tests.conftest import LoggedErrors
-from tests.web.answers import parse_answers
+from tests.web.answers import Log, parse_answers
 from tests.web.harness import GET, OK, POST, Gateway
 from tests.web.memory import MemoryTransport
 
@@ -314,6 +315,33 @@ def test_tls_that_has_gone_is_not_half_closed() -> None:
     gateway.advance(1)
     assert not client.half_closed
     gateway.assert_idle()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Error([("SSL routines", "", "http request")]), "http request"),
+        (Error([("a", "b", "one"), ("a", "b", "two")]), "one; two"),
+        (Error([]), "unexpected end"),
+        (Error(), "unexpected end"),
+        (SysCallError(104, "ECONNRESET"), "ECONNRESET"),
+    ],
+)
+def test_a_client_without_tls_is_told_of(error: Exception, why: str) -> None:
+    """Whatever form OpenSSL's error has; and nothing is left of the connection."""
+    gateway = Gateway(secure=True)
+    client = gateway.client()
+    with Log() as log:
+        client.transport.peer_closes(error)
+    assert log.line() == f"client.tls: no TLS with {client.channel.remote}: {why}"
+    gateway.assert_idle()
+
+
+def test_a_client_that_leaves_after_tls_is_not_told_of() -> None:
+    gateway = Gateway(secure=True)
+    with Log() as log:
+        gateway.client().leave()
+    assert log.events == []
 
 
 def test_an_answer_that_cannot_be_stopped(logged_errors: LoggedErrors) -> None:

@@ -299,6 +299,17 @@ def test_request_behind_a_resource_is_served() -> None:
     assert [answer.body for answer in client.answers] == [b"hello"] * 3
 
 
+def failing(fail: Any, document: Any, error_document: bytes) -> Gateway:
+    """A Resource that fails, and below ``/doc`` another one, for the page of the error."""
+    return Gateway(
+        (),
+        plugins={"fail": Rendered(fail), "document": Rendered(document)},
+        handler="fail",
+        sections=[SectionValues(SectionKind.LOCATION, b"/doc", {"handler": "document"})],
+        error_documents={500: ErrorDocument(ErrorDocumentKind.LOCAL, error_document)},
+    )
+
+
 def test_error_document_of_another_resource_starts_afresh(logged_errors: Any) -> None:
     """What the failed one had set, and read, is not for it."""
 
@@ -313,13 +324,7 @@ def test_error_document_of_another_resource_starts_afresh(logged_errors: Any) ->
     def document(request: Request) -> bytes:
         return repr((request.args, request.content.read())).encode()
 
-    gateway = Gateway(
-        (),
-        plugins={"fail": Rendered(fail), "document": Rendered(document)},
-        handler="fail",
-        sections=[SectionValues(SectionKind.LOCATION, b"/doc", {"handler": "document"})],
-        error_documents={500: ErrorDocument(ErrorDocumentKind.LOCAL, b"/doc?y=2")},
-    )
+    gateway = failing(fail, document, b"/doc?y=2")
     client = gateway.client().send(b"POST /?x=1" + H + b"Content-Length: 5\r\n\r\nhello")
     (answer,) = client.answers
     assert (answer.status, answer["x-failed"], answer["set-cookie"]) == (500, None, None)
@@ -352,13 +357,7 @@ def test_a_resource_that_has_failed_changes_nothing_of_the_answer_that_follows(
         request.finish()
         return NOT_DONE_YET
 
-    gateway = Gateway(
-        (),
-        plugins={"fail": Rendered(fail), "document": Rendered(document)},
-        handler="fail",
-        sections=[SectionValues(SectionKind.LOCATION, b"/doc", {"handler": "document"})],
-        error_documents={500: ErrorDocument(ErrorDocumentKind.LOCAL, b"/doc")},
-    )
+    gateway = failing(fail, document, b"/doc")
     client = gateway.client().send(b"GET /" + H + b"\r\n")
     assert (client.answer.status, client.answer.body) == (500, b"hello")
     assert fired == [None]
