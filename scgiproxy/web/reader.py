@@ -9,35 +9,30 @@ would copy it.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from httptools import (
-    HttpParserCallbackError,
-    HttpParserError,
-    HttpParserInvalidMethodError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from scgiproxy.errors import (
-    BadRequest,
-    HeadersTooLarge,
-    NotImplementedHere,
-    TargetTooLong,
-    quoted,
-)
+from scgiproxy.errors import BadRequest, ClientError, HeadersTooLarge, TargetTooLong
 from scgiproxy.message.framing import BodyKind, RequestFraming, check_request_head
-from scgiproxy.message.headers import HeaderList, is_token
+from scgiproxy.message.headers import HeaderList
+from scgiproxy.web.malformed import meaning_of
 
 if TYPE_CHECKING:
     from scgiproxy.web.site import ConnectionLimits
 
-MOST_UNHEARD: Final = 1 << 16
-"""Bytes of a body that may bring nothing (a chunk's extension, a trailer), besides one field."""
+CHUNK_LINE: Final = 1 << 10
+"""Bytes of a chunk's size and extensions that are always read; four times as many never are."""
+
+# llhttp does not tell of a line in a chunked body before data follows. So what it is given at once
+# bounds what a line can have within; most heads come in one such piece all the same.
+_PIECE: Final = 1 << 11
+_CHUNKED_PIECE: Final = CHUNK_LINE
+
+_LINE_ENDS: Final = 5
+"""Of what has no end yet: that of the line before it, its own, and the byte that shows it."""
 
 _PROTOCOLS: Final = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0", "2.0": b"HTTP/2.0", "0.9": b"HTTP/0.9"}
-
-_TLS_HANDSHAKE = b"\x16"
 
 
 class _LastRequest(Exception):
@@ -87,7 +82,9 @@ class RequestReader:
         self._head_size = 0
         self._line_size = 0
         self._line_ended = False
+        # Bytes of a chunked body since it last told something, and the most that may be.
         self._unheard = 0
+        self._most_unheard = CHUNK_LINE
         self._left = 0
         self._counting = False
         self._body: list[bytes] = []
@@ -128,10 +125,23 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises ClientError for what is no request, or too large."""
-        if self._counting:
-            data = self._count(data)
-            if not data:
-                return
+        if len(data) <= _CHUNKED_PIECE and not self._counting:
+            self._parse(data)
+        else:
+            start = 0
+            while start < len(data) and not (self._stopped and not self.in_body):
+                if self._counting:
+                    data = self._count(data[start:] if start else data)
+                    start = 0
+                    continue
+                size = _CHUNKED_PIECE if self.in_body else _PIECE
+                self._parse(data[start : start + size])
+                start += size
+        if self.in_body:
+            self._pass_on()
+
+    def _parse(self, data: bytes) -> None:
+        """Have llhttp read a piece that is not too long."""
         in_body = self.in_body
         if in_body:
             self._unheard += len(data)
@@ -150,17 +160,18 @@ class RequestReader:
             except HttpParserError as error:
                 if self._stopped and not self.in_body:
                     return
-                self._fail(error, data)
+                raise meaning_of(error, data) from None
             break
         if self.in_head:
             # What else is in the same piece belongs to earlier requests.
             alone = not in_body and heads == self._heads
             self._check_head_growth(data if alone else b"")
-        elif self.in_body and self._unheard > self._limits.field_size + MOST_UNHEARD:
-            raise BadRequest("a chunk's extension or a trailer field has no end")
-        if self.in_body:
-            self._pass_on()
-            self._counting = self._left > 0
+        elif self.in_body:
+            if self._left > 0:
+                self._pass_on()
+                self._counting = True
+            elif self._unheard > self._most_unheard + _LINE_ENDS:
+                raise self._unheard_too_long()
 
     def _pass_on(self) -> None:
         """Tell of the chunks that came in one piece as one."""
@@ -242,15 +253,22 @@ class RequestReader:
             self.in_body = True
             self._framing = framing
             self._unheard = 0
+            self._most_unheard = CHUNK_LINE
             self._left = framing.length or 0
             self._body.clear()
             self._trailers = 0
             self._upgrade_body = parser.should_upgrade()
         self._events.head_read(protocol, framing)
 
+    def on_chunk_header(self) -> None:
+        # Trailers may follow, each of them a field; if it is data, `on_body` comes next.
+        self._unheard = 0
+        self._most_unheard = self._limits.field_size
+
     def on_body(self, data: bytes) -> None:
         if self.in_body:
             self._unheard = 0
+            self._most_unheard = CHUNK_LINE
             self._left -= len(data)
             self._body.append(data)
 
@@ -319,24 +337,13 @@ class RequestReader:
                 f"a repeated header field is over {self._limits.field_size} bytes in all"
             )
 
+    def _unheard_too_long(self) -> ClientError:
+        if self._most_unheard == CHUNK_LINE:
+            return BadRequest(f"the line of a chunk's size is over {CHUNK_LINE} bytes")
+        return self._field_too_long()
+
     def _line_too_long(self) -> TargetTooLong:
         return TargetTooLong(f"the request line is over {self._limits.line} bytes")
 
     def _field_too_long(self) -> HeadersTooLarge:
         return HeadersTooLarge(f"a header field is over {self._limits.field_size} bytes")
-
-    def _fail(self, error: HttpParserError, data: bytes) -> NoReturn:
-        """Raise what llhttp's `error` means; `data` is what it was given."""
-        cause = error.__context__
-        if isinstance(error, HttpParserCallbackError) and cause is not None:
-            raise cause
-        if "PRI/Upgrade" in str(error):
-            raise BadRequest("HTTP/2 is not spoken here; expected HTTP/1.1") from error
-        if isinstance(error, HttpParserInvalidMethodError):
-            if data.startswith(_TLS_HANDSHAKE):
-                raise BadRequest("a TLS handshake, where plain HTTP is spoken") from error
-            method = data[:80].lstrip(b"\r\n").split(b" ", 1)[0]
-            if is_token(method):
-                raise NotImplementedHere("the method is not one of HTTP's") from error
-            raise BadRequest(f"expected a method, got {quoted(method)}") from error
-        raise BadRequest(f"malformed request: {error}") from error

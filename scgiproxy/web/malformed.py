@@ -1,0 +1,27 @@
+"""What llhttp's errors mean to a client."""
+
+from __future__ import annotations
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserInvalidMethodError
+
+from scgiproxy.errors import BadRequest, NotImplementedHere, quoted
+from scgiproxy.message.headers import is_token
+
+_TLS_HANDSHAKE = b"\x16"
+
+
+def meaning_of(error: HttpParserError, data: bytes) -> BaseException:
+    """What to raise for `error`, which came of `data`; what a callback has raised, as it is."""
+    cause = error.__context__
+    if isinstance(error, HttpParserCallbackError) and cause is not None:
+        return cause
+    if "PRI/Upgrade" in str(error):
+        return BadRequest("HTTP/2 is not spoken here; expected HTTP/1.1")
+    if isinstance(error, HttpParserInvalidMethodError):
+        if data.startswith(_TLS_HANDSHAKE):
+            return BadRequest("a TLS handshake, where plain HTTP is spoken")
+        method = data[:80].lstrip(b"\r\n").split(b" ", 1)[0]
+        if is_token(method):
+            return NotImplementedHere("the method is not one of HTTP's")
+        return BadRequest(f"expected a method, got {quoted(method)}")
+    return BadRequest(f"malformed request: {error}")
