@@ -28,7 +28,10 @@
      |    +-- BadResponse        502  bytes that are no CGI response
      |    +-- TruncatedResponse  502  closed before the end
      |    +-- FailedStatus       -    answered with a status that counts as a failure
-     +-- GatewayError            500  what the gateway itself could not do (full disk, redirect loop)
+     +-- GatewayError            500  what the gateway itself could not do (redirect loop, lost file)
+     |    +-- SpoolError         503  a body could not be kept: its folder is gone, or not writable
+     |         +-- SpoolFull     503  other bodies have all that SpoolMaxTotal allows
+     |         +-- DiskFull      507
      +-- ConfigError             a configuration file: `problems` holds every one
 
 Each class has a status hint, for who must answer, and a log key, for who greps.
@@ -247,6 +250,29 @@ class FailedStatus(BackendError):
 
 class GatewayError(ScgiProxyError):
     """The gateway could not do its own part."""
+
+
+class SpoolError(GatewayError):
+    """A body could not be kept until it is sent, nor the file for it be made."""
+
+    status = 503
+    log_key = "gateway.spool"
+
+
+class SpoolFull(SpoolError):
+    """Other bodies have all the room that there is (``SpoolMaxTotal``): it passes, so 503 tells the
+    client when to come again (RFC 9110 section 10.2.3)."""
+
+    retry_after: ClassVar[int] = 10
+    """Seconds."""
+    log_key = "gateway.spool_full"
+
+
+class DiskFull(SpoolError):
+    """The disk, or what of it this user or one file may have, is full (RFC 4918 section 11.5)."""
+
+    status = 507
+    log_key = "gateway.disk_full"
 
 
 @dataclass(frozen=True, slots=True)

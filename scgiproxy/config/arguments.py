@@ -16,6 +16,9 @@ from scgiproxy.rules.parameters import as_bytes, parse_integer
 
 T = TypeVar("T")
 
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
 _DURATION = re.compile(r"([0-9]{1,12})([a-z]*)", re.IGNORECASE)
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -42,6 +45,14 @@ def parse_duration(word: str, unit: str = "s", *, zero: bool = False) -> float:
     if not value and not zero:
         raise ValueError(f"expected a time above zero, got {word!r}")
     return value
+
+
+def parse_size(word: str) -> int:
+    """A number of bytes, or with K, M, G or T of as many times 1024 each."""
+    found = _SIZE.fullmatch(word)
+    if found is None:
+        raise ValueError(f"expected a number of bytes such as 4096, 512K, 100M or 4G, got {word!r}")
+    return int(found[1]) * _SIZE_UNITS[found[2].upper()]
 
 
 def parse_header_name(word: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scgiproxy.config.arguments import flag, integer
-from scgiproxy.config.model import NameServer, RuntimeDirectory
+from scgiproxy.config.model import NameServer, WrittenDirectory
 from scgiproxy.config.parameters import read_member_parameters
 from scgiproxy.config.proxy import hint_at
 from scgiproxy.config.scopes import MemberDraft, Place
@@ -65,9 +65,9 @@ def _read_storage(place: Place, words: list[str]) -> str:
     return str(path)
 
 
-def _read_runtime_directory(place: Place, words: list[str]) -> RuntimeDirectory:
+def _read_runtime_directory(place: Place, words: list[str]) -> WrittenDirectory:
     # Whether it is one matters only when something is kept there.
-    return RuntimeDirectory(str(place.resolve(words[0])), place.position)
+    return WrittenDirectory(str(place.resolve(words[0])), place.position)
 
 
 def _persist(place: Place, is_on: bool) -> None:

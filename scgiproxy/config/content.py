@@ -7,8 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
-from scgiproxy.config.arguments import directory, header_or_flag, integer, is_directory
+from scgiproxy.config.arguments import (
+    directory,
+    header_or_flag,
+    integer,
+    is_directory,
+    parse_size,
+)
 from scgiproxy.config.expressions import missing_groups
+from scgiproxy.config.model import WrittenDirectory
 from scgiproxy.config.scopes import MountDraft, Place
 from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge
 from scgiproxy.message.backend_url import parse_backend_url
@@ -100,6 +107,10 @@ def _read_send_file_path(place: Place, words: list[str]) -> tuple[str, ...]:
     return (str(path),)
 
 
+def _read_spool_directory(place: Place, words: list[str]) -> WrittenDirectory:
+    return WrittenDirectory(directory(place, words), place.position)
+
+
 ROWS = (
     Directive(
         name="DocumentRoot",
@@ -149,6 +160,26 @@ ROWS = (
         settings="limit_request_body",
         doc="The longest request body; a longer one is answered with 413. 0 is no limit.",
         default="1073741824",
+    ),
+    Directive(
+        name="SpoolDirectory",
+        contexts=Context.SERVER,
+        syntax="DIRECTORY",
+        read=_read_spool_directory,
+        config="spool_directory",
+        doc="Where uploads of unknown length are kept that are too large for memory, in files"
+        " without a name.",
+        default="the system's temporary directory",
+    ),
+    Directive(
+        name="SpoolMaxTotal",
+        contexts=Context.SERVER,
+        syntax="BYTES[K|M|G|T]",
+        read=lambda _, words: parse_size(words[0]),
+        config="spool_max_total",
+        doc="What all files of SpoolDirectory may take at a time, of each process; an upload for"
+        " which there is no room beside the others is answered with 503. 0 is no limit.",
+        default="4G",
     ),
     Directive(
         name="ProxySCGIInternalRedirect",

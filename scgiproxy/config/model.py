@@ -121,8 +121,8 @@ class NameServer:
 
 
 @dataclass(frozen=True, slots=True)
-class RuntimeDirectory:
-    """The DefaultRuntimeDir line."""
+class WrittenDirectory:
+    """A directory in which files are made, and the line that names it."""
 
     path: str
     position: Position
@@ -152,8 +152,13 @@ class Config:
     """Who is asked for names with `discover`; None asks the system's."""
     heartbeat_storage: str | None = None
     """HeartbeatStorage: the file that ``lbmethod=heartbeat`` goes by."""
-    runtime_directory: RuntimeDirectory | None = None
-    """Where state is kept; None: where the service manager, or the working directory, says."""
+    runtime_directory: WrittenDirectory | None = None
+    """DefaultRuntimeDir, where state is kept; None: where the service manager, or the working
+    directory, says."""
+    spool_directory: WrittenDirectory | None = None
+    """SpoolDirectory; None: the system's temporary one."""
+    spool_max_total: int = 4 << 30
+    """Bytes in files of spooled bodies, of each process; 0 is no limit."""
     persistent: Mapping[str, Position] = field(default_factory=dict)
     """The keys of the balancers whose changes survive a restart, and the BalancerPersist line."""
     notes: tuple[Problem, ...] = ()

@@ -30,6 +30,7 @@ from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
+from scgiproxy.service.spooling import check_spool_directory, make_spool_space
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.hosts import HostTable
@@ -39,7 +40,6 @@ from scgiproxy.web.vhost import VirtualHostResource
 from scgiproxy.wire.deadline import DeadlineWheel
 from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.dial import Dialer
-from scgiproxy.wire.spool import SpoolUse
 
 if TYPE_CHECKING:
     from scgiproxy.web.manager.resource import BalancerManagerResource
@@ -80,7 +80,7 @@ class GatewayParts:
         self.balancing.members_changed = self._members_changed
         self.sites: list[GatewaySite] = []
         self.managers: list[BalancerManagerResource] = []
-        self.spool_use = SpoolUse()
+        self.spool_space = make_spool_space(config)
         self.started = reactor.seconds()
         self.numbers: PageNumbers = lambda page, age: take_numbers(self)  # noqa: ARG005
         self._balancers: dict[str, Pool] = {}
@@ -93,6 +93,7 @@ class GatewayParts:
         self._problems += self.balancing.problems
         self.persistence = Persistence(config, self.balancing.managed, reactor)
         self._problems += self.persistence.problems
+        self._problems += check_spool_directory(config)
         if self._problems:
             # A section of the main server is one of every virtual host's, too.
             raise ConfigError(list(dict.fromkeys(self._problems)))
@@ -111,7 +112,7 @@ class GatewayParts:
             wheel=self.wheel,
             server_software=self.server_software,
             secure=secure,
-            spool_use=self.spool_use,
+            spool_space=self.spool_space,
         )
         self.sites.append(site)
         return site

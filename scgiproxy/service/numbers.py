@@ -35,8 +35,9 @@ def take_numbers(parts: GatewayParts) -> GatewayNumbers:
         pools=parts.pools,
         connections=connections,
         room=_room(sum(connections.values()) + in_flight),
-        spooled_bodies=parts.spool_use.bodies,
-        spooled_bytes=parts.spool_use.bytes,
+        spooled_bodies=parts.spool_space.bodies,
+        spooled_bytes=parts.spool_space.bytes,
+        spooled_disk=parts.spool_space.disk,
         processor=processor_time(),
     )
 

@@ -16,6 +16,7 @@ from scgiproxy.log.events import Logger
 from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.spooling import try_spool_directory
 from scgiproxy.web.channel import GRACE, HttpChannel
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
@@ -84,6 +85,8 @@ class GatewayService(MultiService):
         """What comes before the first connection. Raises ConfigError."""
         for note in self._config.notes:
             self.log.info("{note}", note=note, notice=True)
+        # No earlier: twistd --uid has changed the user by now.
+        try_spool_directory(self._config, self.parts.spool_space)
         self.parts.persistence.start()
 
     def _start_parts(self) -> None:

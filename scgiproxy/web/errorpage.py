@@ -44,6 +44,7 @@ _EXPLANATIONS = {
     503: "The application behind this server cannot be reached now. Please try again later.",
     504: "The application behind this server did not answer in time.",
     505: "This server does not speak the version of HTTP that the request uses.",
+    507: "This server has no room for the request now. Please try again later.",
     508: "The page leads back to itself again and again.",
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, ClientError, ClientGone, escaped
+from scgiproxy.errors import BackendError, ClientError, ClientGone, SpoolError, escaped
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.wire.deadline import DeadlineWheel
 
@@ -24,13 +24,16 @@ SPAN = 1.0
 # What clients get every day, and nobody wants to read; with a backend in it, it is news.
 _EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
 
+# What can happen to each request for a while.
+_MANY = (BackendError, SpoolError)
+
 
 class FailureLog:
     """Logs each request that failed in one line.
 
-    Backends that are down can make thousands of them a second. Of failures of a backend with the
-    same key on the same mount `MOST` are told within `SPAN`; the others at the level debug, and at
-    its end how many they were.
+    Backends that are down, or a disk that is full, can make thousands of them a second. Of such
+    failures with the same key on the same mount `MOST` are told within `SPAN`; the others at the
+    level debug, and at its end how many they were.
 
     - `wheel`: has the ends of the spans, while there is something to tell then.
     """
@@ -49,7 +52,7 @@ class FailureLog:
             level: Any = log.debug
         elif isinstance(error, ClientError) and error.status in _EVERYDAY and not detail:
             level = log.info
-        elif isinstance(error, BackendError) and self._is_one_too_many(request, error, now):
+        elif isinstance(error, _MANY) and self._is_one_too_many(request, error, now):
             level = log.debug
         else:
             level = log.warn
@@ -65,7 +68,9 @@ class FailureLog:
             request=request,
         )
 
-    def _is_one_too_many(self, request: GatewayRequest, error: BackendError, now: float) -> bool:
+    def _is_one_too_many(
+        self, request: GatewayRequest, error: BackendError | SpoolError, now: float
+    ) -> bool:
         mapped = request.mapped
         # Mounts live as long as the gateway, as their virtual hosts do.
         place = id(request.host_resource if mapped is None else mapped.mount)

@@ -216,7 +216,8 @@ class GatewayNumbers:
     - `pools`: backends that stand alone and balancers, in the order of the configuration.
     - `connections`: how many there are in each phase; `room`: for how many more the limit of open
       files leaves room.
-    - `spooled_bodies`, `spooled_bytes`: request bodies that are kept in memory or on disk.
+    - `spooled_bodies`, `spooled_bytes`: request bodies that are kept in memory or on disk;
+      `spooled_disk`: what of it is on disk.
     - `processor`: what all processes have used.
     - `workers`: the processes that serve requests, if there are several; `restarts`: how often one
       was started in the place of one that had ended.
@@ -235,6 +236,7 @@ class GatewayNumbers:
     room: int = 0
     spooled_bodies: int = 0
     spooled_bytes: int = 0
+    spooled_disk: int = 0
     processor: ProcessorTime = ProcessorTime()
     workers: Sequence[WorkerNumbers] = ()
     restarts: int = 0

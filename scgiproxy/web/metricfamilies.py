@@ -71,6 +71,7 @@ def _of_gateway(numbers: GatewayNumbers) -> Iterator[Metric]:
         ("connections_room", "More connections that open files allow.", numbers.room, ""),
         ("spooled_bodies", "Request bodies kept until sent.", numbers.spooled_bodies, ""),
         ("spooled", "Bytes of them, in memory or on disk.", numbers.spooled_bytes, "bytes"),
+        ("spooled_disk", "Bytes of them on disk.", numbers.spooled_disk, "bytes"),
     ):
         yield GaugeMetricFamily(PREFIX + metric, documentation, value, unit=unit)
 

@@ -204,6 +204,6 @@ class ReceivedRequest:
         be kept, or with what made the client's sending fail.
         """
         assert self.upload is not None
-        consumer = SpoolingConsumer(self.upload, limit, self.site.spool_use)
+        consumer = SpoolingConsumer(self.upload, limit, self.site.spool_space)
         self.on_gone(consumer.stop)
         return consumer.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scgiproxy.errors import ClientError, ScgiProxyError, Unauthorized
+from scgiproxy.errors import ClientError, ScgiProxyError, SpoolFull, Unauthorized
 from scgiproxy.message.headers import HeaderList
 from scgiproxy.rules.settings import ErrorDocument, ErrorDocumentKind
 from scgiproxy.web.errorpage import error_page
@@ -27,6 +27,8 @@ def answer_error(request: GatewayRequest, error: BaseException) -> None:
     headers: HeaderList = []
     if isinstance(error, Unauthorized):
         headers.append((b"WWW-Authenticate", error.challenge))
+    elif isinstance(error, SpoolFull):
+        headers.append((b"Retry-After", b"%d" % error.retry_after))
     answer_status(request, status, headers, message)
 
 

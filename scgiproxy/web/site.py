@@ -36,7 +36,7 @@ from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
 from scgiproxy.wire.deadline import DeadlineWheel
-from scgiproxy.wire.spool import SpoolUse
+from scgiproxy.wire.spoolspace import SpoolSpace
 
 if TYPE_CHECKING:
     from scgiproxy.web.vhost import VirtualHostResource
@@ -137,7 +137,7 @@ class GatewaySite:
         wheel: DeadlineWheel,
         server_software: bytes = b"",
         secure: bool = False,
-        spool_use: SpoolUse | None = None,
+        spool_space: SpoolSpace | None = None,
     ) -> None:
         # Its hosts find what answers: there is no one tree of resources.
         self.resource_site: Any = Site(None, reactor=clock)
@@ -149,7 +149,7 @@ class GatewaySite:
         self.secure = secure
         self.channels: set[HttpChannel] = set()
         self.spare_readers: list[RequestReader] = []
-        self.spool_use = spool_use or SpoolUse()
+        self.spool_space = spool_space or SpoolSpace()
         self._failures = FailureLog(self._log, wheel)
         self._locals: dict[tuple[Any, Any], ConnectionEnd] = {}
         self._limits: dict[ConnectionEnd, ConnectionLimits] = {}

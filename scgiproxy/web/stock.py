@@ -26,7 +26,7 @@ from scgiproxy.web.hosts import Host
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
 from scgiproxy.wire.body import FileBody
-from scgiproxy.wire.spool import SpoolUse
+from scgiproxy.wire.spoolspace import SpoolSpace
 
 if TYPE_CHECKING:
     from scgiproxy.web.mount import ProxyPassResource
@@ -42,7 +42,7 @@ class StockSite:
 
     def __init__(self, clock: IReactorTime) -> None:
         self.seconds = clock.seconds
-        self.spool_use = SpoolUse()
+        self.spool_space = SpoolSpace()
         self.server_line = b""
 
     def answer_error(self, request: Any, error: BaseException, detail: str = "") -> None:

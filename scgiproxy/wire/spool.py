@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import suppress
-from typing import IO, Any, cast
+from io import BufferedRandom
+from typing import IO
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from scgiproxy.errors import BodyTooLarge, GatewayError, ScgiProxyError
+from scgiproxy.errors import BodyTooLarge, ScgiProxyError
 from scgiproxy.wire.body import FileBody, LiveUpload, RequestBody
+from scgiproxy.wire.spoolspace import SpoolFile, SpoolMemory, SpoolShare, SpoolSpace
 
 MEMORY_SPOOL = 1 << 20
 """Bytes of a spooled body that stay in memory; more goes to an unlinked temporary file."""
@@ -22,27 +22,16 @@ SMALL_SPOOL = 1 << 16
 """Bytes of a spooled body that stay in memory in any case."""
 
 
-class SpoolUse:
-    """How many bodies are kept in spools, their bytes, and how many of these are in memory."""
-
-    __slots__ = ("bodies", "bytes", "memory")
-
-    def __init__(self) -> None:
-        self.bodies = 0
-        self.bytes = 0
-        self.memory = 0
-
-
-_OTHERS = SpoolUse()
+_OTHERS = SpoolSpace()
 """Of the spools that nobody counts, which share their memory all the same."""
 
 
 class SpoolingConsumer:
     """Reads an upload of unknown length into a spool of at most `limit` bytes (0: any number)."""
 
-    def __init__(self, upload: LiveUpload, limit: int, use: SpoolUse | None = None) -> None:
+    def __init__(self, upload: LiveUpload, limit: int, space: SpoolSpace | None = None) -> None:
         self._upload = upload
-        self._spool = Spool(limit, use=use)
+        self._spool = Spool(limit, space=space)
         self._fired: Deferred[RequestBody] = Deferred()
 
     def start(self) -> Deferred[RequestBody]:
@@ -76,79 +65,80 @@ class SpoolingConsumer:
 class Spool:
     """Collects a body of unknown length: in memory at first, then in an unlinked file.
 
-    `limit` is the most bytes it takes; 0 is no limit.
+    `limit` is the most bytes it takes; 0 is no limit. `memory` is how many of them may stay in
+    memory. `space` is where it is counted, and says where its file is.
     """
 
     def __init__(
-        self,
-        limit: int,
-        memory: int = MEMORY_SPOOL,
-        directory: str | None = None,
-        use: SpoolUse | None = None,
+        self, limit: int, memory: int = MEMORY_SPOOL, space: SpoolSpace | None = None
     ) -> None:
         self._limit = limit
-        self._file = _SpoolFile(use or _OTHERS, max_size=memory, dir=directory)
+        self._memory = memory
+        self._share = SpoolShare(space or _OTHERS)
+        self._held = SpoolMemory(self._share)
+        self._file: SpoolFile | None = None
+        self._buffered: BufferedRandom | None = None
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Keep `data`. Raises BodyTooLarge over the limit, GatewayError if the disk is full."""
+        """Keep `data`.
+
+        Raises BodyTooLarge over the limit, SpoolError if it cannot be kept: DiskFull, SpoolFull
+        when other bodies have taken what there is, or that itself when the folder is not as it
+        should be.
+        """
         self.size += len(data)
         if self._limit and self.size > self._limit:
             raise BodyTooLarge(f"the body is over LimitRequestBody ({self._limit} bytes)")
+        if self._file is None and self._fits_in_memory(len(data)):
+            self._share.take_memory(len(data))
+            self._held.write(data)
+            return
         try:
-            self._file.keep(data)
-            # What stays in the file's buffer would fail later: at seek() or close().
-            self._file.flush()
+            if self._file is None:
+                self._leave_memory()
+            self._share.take_disk(len(data))
+            assert self._file is not None
+            self._file.write_all(data)
         except OSError as error:
-            raise GatewayError(f"the body could not be spooled: {error.strerror}") from error
+            raise self._share.space.not_kept(error) from error
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it is in a file."""
+        return self._file is not None
+
+    def _fits_in_memory(self, more: int) -> bool:
+        if self.size > self._memory:
+            return False
+        return self.size <= SMALL_SPOOL or self._share.space.memory + more <= MEMORY_SPOOLS
+
+    def _leave_memory(self) -> None:
+        """Go on in a file. Raises OSError, SpoolFull, BodyTooLarge."""
+        share = self._share
+        with self._held.getbuffer() as held:
+            share.take_disk(len(held))
+            self._file = SpoolFile(share, share.space.open_file())
+            share.leave_memory()
+            self._file.write_all(held)
+        self._held.leave()
 
     def body(self) -> RequestBody:
         """What was collected, as a source. The spool is not to be written to any more."""
         return FileBody(self.file(), self.size)
 
     def file(self) -> IO[bytes]:
-        """The open file, at its beginning."""
-        self._file.seek(0)
-        return cast("IO[bytes]", self._file)
+        """The open file, at its beginning. Who closes it frees memory and disk."""
+        if self._file is None:
+            self._held.seek(0)
+            return self._held
+        if self._buffered is None:
+            self._buffered = BufferedRandom(self._file)
+        self._buffered.seek(0)
+        return self._buffered
 
     def close(self) -> None:
         """Free memory and disk. Harmless when repeated."""
-        # A buffer that the disk did not take is written once more, and fails once more.
-        with suppress(OSError):
+        self._held.close()
+        if self._file is not None:
             self._file.close()
-
-
-class _SpoolFile(tempfile.SpooledTemporaryFile[bytes]):
-    """Counts what it keeps until it is closed, whoever closes it."""
-
-    _rolled: bool  # it is a file on disk
-
-    def __init__(self, use: SpoolUse, **options: Any) -> None:
-        super().__init__(**options)
-        self._use = use
-        self._kept = 0
-        self._in_memory = 0
-        use.bodies += 1
-
-    def keep(self, data: bytes) -> None:
-        use = self._use
-        self.write(data)
-        self._kept += len(data)
-        use.bytes += len(data)
-        if not self._rolled:
-            self._in_memory += len(data)
-            use.memory += len(data)
-            if use.memory > MEMORY_SPOOLS and self._kept > SMALL_SPOOL:
-                self.rollover()
-
-    def rollover(self) -> None:
-        super().rollover()
-        self._use.memory -= self._in_memory
-        self._in_memory = 0
-
-    def close(self) -> None:
-        if not self.closed:
-            self._use.bodies -= 1
-            self._use.bytes -= self._kept
-            self._use.memory -= self._in_memory
-        super().close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -165,3 +166,18 @@ class Gateway(GatewayProcess):
         config = folder / f"{name}.conf"
         config.write_text("\n".join([*lines, text, ""]))
         super().__init__(config, port, name, environment, workers, to_terminal)
+
+
+def open_files(gateway: GatewayProcess) -> list[str]:
+    """What the gateway has open, as the system calls it."""
+    files = []
+    for pid in gateway.worker_pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                files.append(str(entry.readlink()))
+    return files
+
+
+def spool_files(gateway: GatewayProcess) -> list[str]:
+    """Files without a name that the gateway has open."""
+    return [name for name in open_files(gateway) if name.endswith("(deleted)")]

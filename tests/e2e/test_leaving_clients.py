@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from threading import Event
 
 import pytest
 
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import Gateway, open_files, spool_files
 from tests.e2e.http_client import Connection, ask
 from tests.e2e.processes import wait_until
 from tests.e2e.scripted import (
@@ -60,21 +58,6 @@ def backend(served: tuple[ScriptedBackend, Gateway]) -> ScriptedBackend:
 @pytest.fixture
 def gateway(served: tuple[ScriptedBackend, Gateway]) -> Gateway:
     return served[1]
-
-
-def open_files(gateway: Gateway) -> list[str]:
-    """What the gateway has open, as the system calls it."""
-    files = []
-    for pid in gateway.worker_pids:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                files.append(str(entry.readlink()))
-    return files
-
-
-def spool_files(gateway: Gateway) -> list[str]:
-    """Files without a name that the gateway has open."""
-    return [name for name in open_files(gateway) if name.endswith("(deleted)")]
 
 
 def sockets(gateway: Gateway) -> set[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from scgiproxy.errors import BackendError
 from scgiproxy.wire.spool import MEMORY_SPOOL
+from scgiproxy.wire.spoolspace import SpoolSpace
 from tests.web.answers import Log
 from tests.web.harness import CHUNKED, GET, OK, POST, STREAM, Gateway
 
@@ -287,19 +288,19 @@ def test_malformed_chunk_is_refused_while_it_is_spooled() -> None:
     gateway.finish(client)
 
 
-def test_spool_that_fails_is_500(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_that_is_full_is_507(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the others are served."""
     gateway = Gateway()
 
-    def full(*args: object, **kw: object) -> None:
+    def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr(SpoolSpace, "open_file", full)
     client = gateway.client().send(CHUNKED + b"%x\r\n" % (MEMORY_SPOOL + 1))
     with Log() as log:
         client.send(b"x" * (MEMORY_SPOOL + 1))
-    assert client.answer.status == 500
-    assert "No space left" in log.line()
+    assert client.answer.status == 507
+    assert "gateway.disk_full: the body could not be spooled in /" in log.line()
     other = gateway.client().send(GET)
     gateway.backend.answer(OK)
     assert other.answer.status == 200

@@ -80,7 +80,7 @@ class Counts:
             "started": numbers.started,
             "connections": {phase.value: n for phase, n in numbers.connections.items() if n},
             "room": numbers.room,
-            "spooled": [numbers.spooled_bodies, numbers.spooled_bytes],
+            "spooled": [numbers.spooled_bodies, numbers.spooled_bytes, numbers.spooled_disk],
             "mounts": [
                 [place, statistics.in_flight]
                 for place, statistics in enumerate(self._mounts)
@@ -153,6 +153,7 @@ class Sums:
     room: int = 0
     spooled_bodies: int = 0
     spooled_bytes: int = 0
+    spooled_disk: int = 0
     mounts: Counter[int] = field(default_factory=Counter)
     queued: Counter[int] = field(default_factory=Counter)
     members: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -169,9 +170,10 @@ class Sums:
             for phase, number in state["connections"].items():
                 made.connections[ConnectionPhase(phase)] += number
             made.room += state["room"]
-            bodies, size = state["spooled"]
+            bodies, size, disk = state["spooled"]
             made.spooled_bodies += bodies
             made.spooled_bytes += size
+            made.spooled_disk += disk
             for place, number in state["mounts"]:
                 made.mounts[place] += number
             for place, number in state["queued"]:

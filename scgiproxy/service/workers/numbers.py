@@ -73,7 +73,7 @@ def tell_numbers(
         "software": numbers.software,
         "connections": {phase.value: count for phase, count in sums.connections.items()},
         "room": sums.room,
-        "spooled": [sums.spooled_bodies, sums.spooled_bytes],
+        "spooled": [sums.spooled_bodies, sums.spooled_bytes, sums.spooled_disk],
         "processor": _added([numbers.processor, *(worker.processor for worker in workers)]),
         "workers": [asdict(_worker(worker)) for worker in workers if worker.state],
         "mounts": [
@@ -174,7 +174,7 @@ def _member(
 def told_numbers(told: Any, parts: GatewayParts) -> GatewayNumbers:
     """What `tell_numbers` has told; `parts` are those of this worker."""
     pools = [(parts.pools[pool["place"]], _ToldPool(pool)) for pool in told["pools"]]
-    bodies, size = told["spooled"]
+    bodies, size, disk = told["spooled"]
     return GatewayNumbers(
         now=told["now"],
         started=told["started"],
@@ -185,6 +185,7 @@ def told_numbers(told: Any, parts: GatewayParts) -> GatewayNumbers:
         room=told["room"],
         spooled_bodies=bodies,
         spooled_bytes=size,
+        spooled_disk=disk,
         processor=ProcessorTime(*told["processor"]),
         workers=[
             WorkerNumbers(**{**worker, "processor": ProcessorTime(**worker["processor"])})

@@ -133,7 +133,9 @@ class ScgiChannel(Protocol, TimeoutMixin):
         if self.phase is ChannelPhase.ANSWER:
             self.transport.unregisterProducer()
         self.phase = ChannelPhase.CLOSING
-        text = f"{status} {RESPONSES[status].decode()}\n{reason}\n".encode(errors="replace")
+        # What went wrong here is for the log alone: it names folders.
+        told = f"\n{reason}" if status < 500 else ""
+        text = f"{status} {RESPONSES[status].decode()}{told}\n".encode(errors="replace")
         self.transport.write(
             b"Status: %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n"
             b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\n\r\n%b"

@@ -177,7 +177,7 @@ def test_what_is_at_this_moment_is_added_up_and_ends_with_its_worker() -> None:
         mounts_of(parts)[1].in_flight = number
         parts.pools[0].backends[0].in_flight = 10 * number
         parts.pools[0].backends[0].load = 7
-        parts.spool_use.bodies, parts.spool_use.bytes = 1, 1000 * number
+        parts.spool_space.bodies, parts.spool_space.memory = 1, 1000 * number
     clients = [
         cluster.workers[1].client(),
         cluster.workers[2].client(),

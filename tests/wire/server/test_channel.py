@@ -16,6 +16,8 @@ from zope.interface.verify import verifyObject
 
 from scgiproxy.wire.server import ScgiServerRequest
 from scgiproxy.wire.server.channel import LINGER, PIECE
+from scgiproxy.wire.spool import MEMORY_SPOOL
+from scgiproxy.wire.spoolspace import SpoolSpace
 from tests.conftest import LoggedErrors
 from tests.wire.server.gateway import Gateway, header, request_bytes
 
@@ -220,15 +222,14 @@ def test_a_gateway_that_leaves_within_its_request() -> None:
     assert not gateway.clock.getDelayedCalls()
 
 
-def test_a_full_disk_is_500(monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors) -> None:
-    def full(data: bytes) -> None:
+def test_a_full_disk_is_507(monkeypatch: pytest.MonkeyPatch, logged_errors: LoggedErrors) -> None:
+    def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     gateway = Gateway.to(Page(lambda request: b""))
-    spool_file = gateway.channel._reader._spool._file
-    monkeypatch.setattr(spool_file, "write", full)
-    head, _ = gateway.send(request_bytes(b"body")).answer()
-    assert head.status == 500
+    monkeypatch.setattr(SpoolSpace, "open_file", full)
+    head, _ = gateway.send(request_bytes(bytes(MEMORY_SPOOL + 1))).answer()
+    assert head.status == 507
     assert "No space" in str(logged_errors.flush()[0]["reason"])
 
 
