@@ -20,7 +20,8 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 _SYMLINK_MET = frozenset((errno.ELOOP, errno.EMLINK, errno.ENOTDIR))
 _MISSING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG))
 _REFUSED = frozenset(
-    (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV)
+    # EINVAL: of readlink(2), when a symlink has become something else meanwhile.
+    (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV, errno.EINVAL)
 )
 
 

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from scgiproxy.web.exchange import Exchange
 
 _SENDFILE = b"x-sendfile"
+_FOR_SERVERS: Final = frozenset((_SENDFILE, b"x-accel-redirect", b"x-lighttpd-send-file"))
+"""What an application names a file by, to one server or another: a path that is no client's affair."""
 
-WATCHED: Final = HOP_BY_HOP | {_SENDFILE}
+WATCHED: Final = HOP_BY_HOP | _FOR_SERVERS
 """Lower-case names of the fields that something is to be done about, whatever the settings say;
 beside them there are those that `Settings.watched` has."""
 
@@ -40,8 +42,8 @@ def act_upon_fields(exchange: Exchange, head: ResponseHead) -> HeaderList | None
     settings = exchange.settings
     headers = end_to_end(head.headers)
     file_name, headers = take_field(headers, settings.sendfile or _SENDFILE)
-    if settings.sendfile not in (None, _SENDFILE):
-        _, headers = take_field(headers, _SENDFILE)
+    if not _FOR_SERVERS.isdisjoint(head.names):
+        headers = [field for field in headers if field[0].lower() not in _FOR_SERVERS]
     if settings.sendfile is not None and file_name is not None:
         _send_file(exchange, file_name, headers, head)
         return None

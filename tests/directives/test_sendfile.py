@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.directives.behaviours import behaviour
-from tests.directives.gateway import Configured, answered
+from tests.directives.gateway import Configured, ConfiguredGateway, answered
+from tests.web.answers import Log
 
 PROXY = "ProxyPass / scgi://127.0.0.1:4000/\n"
 
@@ -119,15 +122,86 @@ def test_without_a_path_it_is_document_root(configured: Configured, folder: Path
         ("one/../one/file.txt", 403),
         ("onex/file.txt", 403),
         ("other/file.txt", 403),
+        ("ONE/file.txt", 403),
+        ("one/FILE.TXT", 404),
+        ("one/%2e%2e/other/file.txt", 404),
+        ("one/file.txt/", 404),
+        ("one/..%2fother/file.txt", 404),
+        ("one/fifo", 403),
+        ("one/socket", 403),
+        ("one/zero", 403),
+        ("one/root/etc/passwd", 403),
+        ("one/fd/0", 403),
     ],
 )
 def test_confinement(configured: Configured, folder: Path, name: str, status: int) -> None:
     """Only regular files in the folders, whatever the way that names them."""
+    os.mkfifo(folder / "one" / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "one" / "socket"))
+    (folder / "one" / "zero").symlink_to("/dev/zero")
+    # These of the kernel lead where no path does.
+    (folder / "one" / "root").symlink_to("/proc/self/root")
+    (folder / "one" / "fd").symlink_to("/proc/self/fd")
     gateway = configured(f"ProxySCGISendfile On\nXSendFilePath {folder}/one\n{PROXY}")
-    asked = gateway.ask(answer=named(f"{folder}/{name}"))
+    _check(gateway, f"{folder}/{name}", status)
+
+
+@behaviour("XSendFilePath")
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "//host/share", "one/file.txt", "", ".", "file:///x"]
+)
+def test_what_is_no_path_in_a_folder(configured: Configured, folder: Path, name: str) -> None:
+    gateway = configured(f"ProxySCGISendfile On\nXSendFilePath {folder}/one\n{PROXY}")
+    _check(gateway, name, 403)
+
+
+def _check(gateway: ConfiguredGateway, name: str, status: int) -> None:
+    """Neither the file nor its name is shown, and the log says why."""
+    with Log() as log:
+        asked = gateway.ask(answer=named(name))
     assert asked.status == status
     assert asked["x-sendfile"] is None
     assert asked.backends[-1].closed
+    if status != 200:
+        assert len(name) < 2 or name.encode() not in asked.client.received
+        assert log.line().startswith(f"client.{'forbidden' if status == 403 else 'not_found'}: ")
+
+
+@behaviour("XSendFilePath")
+@pytest.mark.parametrize("name", ["one/fi\0le.txt", "one/file.txt\0.png"])
+def test_a_name_with_a_nul(configured: Configured, folder: Path, name: str) -> None:
+    """It is no header: that is the end of the whole answer."""
+    gateway = configured(f"ProxySCGISendfile On\nXSendFilePath {folder}/one\n{PROXY}")
+    assert gateway.ask(answer=named(f"{folder}/{name}")).status == 502
+
+
+@behaviour("XSendFilePath")
+def test_folder_that_is_replaced_or_removed(configured: Configured, folder: Path) -> None:
+    """It is looked up by its name for each request: what is there now is sent."""
+    (folder / "current").symlink_to("one")
+    gateway = configured(f"ProxySCGISendfile On\nXSendFilePath {folder}/current\n{PROXY}")
+    answer = named(folder / "current/file.txt")
+    assert gateway.ask(answer=answer).body == b"in one"
+    (folder / "new").symlink_to("two")
+    (folder / "new").rename(folder / "current")
+    assert gateway.ask(answer=answer).body == b"in two"
+    (folder / "current").unlink()
+    assert gateway.ask(answer=answer).status == 404
+
+
+@behaviour("ProxySCGISendfile")
+@pytest.mark.parametrize("line", ["", "ProxySCGISendfile On", "ProxySCGISendfile X-Accel-Redirect"])
+@pytest.mark.parametrize("header", ["X-Accel-Redirect", "x-accel-redirect", "X-LIGHTTPD-send-file"])
+def test_what_other_servers_call_it(
+    configured: Configured, folder: Path, line: str, header: str
+) -> None:
+    """It reaches no client, and means something only if that is said."""
+    gateway = configured(f"{line}\nXSendFilePath {folder}/one\n{PROXY}")
+    asked = gateway.ask(answer=named(folder / "one/file.txt", header=header))
+    assert asked[header.lower()] is None
+    meant = line.lower().endswith(header.lower())
+    assert asked.body == (b"in one" if meant else b"not shown")
 
 
 @behaviour("ProxySCGISendfile")

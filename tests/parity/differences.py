@@ -64,7 +64,10 @@ DIFFERENCES = {
     ),
     "hop-by-hop": "hop-by-hop headers of the backend end at the gateway (RFC 9110 section 7.6.1)",
     "https-of-name": "HTTPS is on where ServerName says https; Apache sends REQUEST_SCHEME only",
-    "leaked-path": "the sendfile header reaches no client, a 304 of the gateway's own included",
+    "leaked-path": (
+        "the sendfile header, and what other servers call it, reaches no client, a 304 of the "
+        "gateway's own included"
+    ),
     "location-expression": (
         "ProxyPass works in a Location with any expression; with Apache only if it has a wildcard's "
         "character in it, and else is 404"

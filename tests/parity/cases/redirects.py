@@ -202,6 +202,16 @@ CASES = (
             gateway={"header:x-sendfile": None},
         ),
     ),
+    Case(
+        name="sendfile-of-another-server",
+        request=get("/x"),
+        scripts=(answer(_TEXT + b"X-Accel-Redirect: /protected/x\r\n\r\nbody"),),
+        differs=Differs(
+            "leaked-path",
+            apache={"header:x-accel-redirect": ("/protected/x",)},
+            gateway={"header:x-accel-redirect": None},
+        ),
+    ),
     _file("by-post", "/send/note.txt", request=post("/x", b"abc"), gateway=_PLAIN),
     _file(
         "keeps-headers",
