@@ -32,6 +32,7 @@
      |    +-- SpoolError         503  a body could not be kept: its folder is gone, or not writable
      |         +-- SpoolFull     503  other bodies have all that SpoolMaxTotal allows
      |         +-- DiskFull      507
+     |    +-- OutOfDescriptors   503  no more files can be opened now
      +-- ConfigError             a configuration file: `problems` holds every one
 
 Each class has a status hint, for who must answer, and a log key, for who greps.
@@ -273,6 +274,13 @@ class DiskFull(SpoolError):
 
     status = 507
     log_key = "gateway.disk_full"
+
+
+class OutOfDescriptors(GatewayError):
+    """No more files can be opened, or there is no memory for that; it passes."""
+
+    status = 503
+    log_key = "gateway.sockets"
 
 
 @dataclass(frozen=True, slots=True)

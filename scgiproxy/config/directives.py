@@ -11,6 +11,7 @@ from itertools import chain
 from scgiproxy.config import (
     authorization,
     balancing,
+    connections,
     content,
     environment,
     header_edits,
@@ -26,7 +27,7 @@ from scgiproxy.config import (
 from scgiproxy.config.table import Directive, Merge
 
 SUBJECTS: Mapping[str, tuple[Directive, ...]] = {
-    "Server and limits": server.ROWS,
+    "Server and limits": (*server.ROWS, *connections.ROWS),
     "Sections": sections.ROWS,
     "Backends": proxy.ROWS,
     "Balancers": balancing.ROWS,

@@ -159,6 +159,15 @@ def with_files(text: str, files: Mapping[str, str]) -> str:
     return f"{around}{kind}:" + ":".join(f"{key}={_quoted(value)}" for key, value in given.items())
 
 
+def with_backlog(text: str, backlog: int) -> str:
+    """The same endpoint, with that backlog if it can have one and says none."""
+    kind, words = _kind_and_words(text)
+    keys = _TYPES.get(kind.lower(), {})
+    if "backlog" not in keys or "backlog" in _by_key(kind, keys, words, []):
+        return text
+    return f"{text}:backlog={backlog}"
+
+
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace(":", "\\:")
 

@@ -43,7 +43,7 @@ _REASONS = {
     " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex"
     " CoreDumpDirectory EnableExceptionHook RLimitCPU RLimitMEM RLimitNPROC WatchdogInterval"
     " ExtendedStatus",
-    _SYSTEM: "ListenBacklog ListenCoresBucketsRatio ListenTCPDeferAccept ReceiveBufferSize"
+    _SYSTEM: "ListenCoresBucketsRatio ListenTCPDeferAccept ReceiveBufferSize"
     " SendBufferSize AcceptFilter ReadBufferSize FlushMaxPipelined FlushMaxThreshold",
     "no names are looked up for addresses": "HostnameLookups",
     "the Server header is all that answers say of the server": "ServerSignature",

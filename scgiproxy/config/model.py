@@ -11,6 +11,7 @@ from scgiproxy.errors import Problem
 from scgiproxy.message.backend_url import BackendUrl, TcpAddress
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import BalancerSettings
+from scgiproxy.rules.connections import ANY_NUMBER, AddressLimit
 from scgiproxy.rules.discovery import DiscoverySettings
 from scgiproxy.rules.health import HealthCondition
 from scgiproxy.rules.mapping import Alias, Mount
@@ -164,6 +165,10 @@ class Config:
     notes: tuple[Problem, ...] = ()
     probes_at_once: int = 16
     """Of all members together; 0 is one."""
+    listen_backlog: int = 511
+    max_connections: int | None = None
+    """MaxConnections, of all workers together; None: what the limit of open files allows."""
+    max_connections_per_ip: AddressLimit = ANY_NUMBER
     workers: int | None = 1
     """How many processes serve; None: one for each core. See `worker_count`."""
 

@@ -31,6 +31,7 @@ from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
 from scgiproxy.service.spooling import check_spool_directory, make_spool_space
+from scgiproxy.web.accepting import Admission
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.hosts import HostTable
@@ -59,10 +60,15 @@ class GatewayParts:
     """
 
     def __init__(
-        self, config: Config, reactor: Any, descriptors: Descriptors | None = None
+        self,
+        config: Config,
+        reactor: Any,
+        descriptors: Descriptors | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.config = config
         self.reactor = reactor
+        self.admission = admission or Admission(reactor)
         self.wheel = DeadlineWheel(reactor)
         self.dialer = Dialer(reactor, self.wheel, descriptors)
         self.resolver = Resolver(reactor)

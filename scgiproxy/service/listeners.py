@@ -20,16 +20,18 @@ from twisted.internet.interfaces import (
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
-from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type
+from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type, with_backlog
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.rules.parameters import suggest
-from scgiproxy.web.connection import serve_promptly
+from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
-_BACKLOG = 511
+BACKLOG = 511
+"""Of ListenBacklog, if it says nothing."""
+
 _SECURE = re.compile(r"(haproxy:)*(ssl|tls):", re.IGNORECASE)
 
 
@@ -38,6 +40,8 @@ class ListenerService(Service):
 
     - `ports`: the listening ports, in the order of the configuration.
     - `sites`: the factory of each listener, also for a while after the service has stopped.
+
+    `admission` is whose connections are accepted; `backlog` is ListenBacklog.
 
     Raises ConfigError with each endpoint string that is none. A start raises it with each socket
     that cannot be had, and the Listen line it came from; the other sockets are closed again.
@@ -51,9 +55,13 @@ class ListenerService(Service):
         make_site: Callable[[bool], GatewaySite],
         reactor: Any,
         descriptors: Descriptors | None = None,
+        admission: Admission | None = None,
+        backlog: int = BACKLOG,
     ) -> None:
         self._make_site = make_site
         self._reactor = reactor
+        self._admission = admission or Admission(reactor)
+        self._backlog = backlog
         self._descriptors = descriptors_of(reactor) if descriptors is None else descriptors
         self._endpoints: list[tuple[Listener, IStreamServerEndpoint]] = []
         self.ports: list[IListeningPort] = []
@@ -70,7 +78,8 @@ class ListenerService(Service):
 
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         """Raises ValueError: what is wrong with it."""
-        return make_endpoint(endpoint_text(listener), self._reactor)
+        text = endpoint_text(listener, self._backlog)
+        return make_endpoint(text, self._reactor, listener.endpoint)
 
     def privilegedStartService(self) -> None:
         self._bind()
@@ -103,7 +112,7 @@ class ListenerService(Service):
 
     def _take(self, port: IListeningPort, listener: Listener) -> None:  # noqa: ARG002  of a kind
         """Have the connections of `port` be served. Raises ConfigError if that cannot be done."""
-        serve_promptly(port, self._descriptors)
+        accept_clients(port, self._descriptors, self._admission)
 
     def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:
         error = failure.value
@@ -120,6 +129,7 @@ class ListenerService(Service):
         """Close the sockets; connections stay. Fires when the sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._bound = False
+        self._admission.stop()
         return DeferredList(self._close_ports())
 
     def _close_ports(self) -> list[Deferred[Any]]:
@@ -138,20 +148,20 @@ class ListenerService(Service):
         )
 
 
-def endpoint_text(listener: Listener) -> str:
-    """The Twisted endpoint string for a Listen line.
+def endpoint_text(listener: Listener, backlog: int = BACKLOG) -> str:
+    """The Twisted endpoint string for a Listen line; one that says no backlog has `backlog`.
 
     A port alone listens on every address of both families, as Apache does; where the system has no
     IPv6, on those of IPv4.
     """
     if listener.endpoint:
-        return listener.endpoint
+        return with_backlog(listener.endpoint, backlog)
     address = listener.address.strip("[]")
     if not address:
         address = "::" if socket.has_ipv6 and _ipv6_works() else "0.0.0.0"  # noqa: S104
     family = "tcp6" if ":" in address else "tcp"
     escaped = address.replace(":", "\\:")
-    return f"{family}:{listener.port}:backlog={_BACKLOG}:interface={escaped}"
+    return f"{family}:{listener.port}:backlog={backlog}:interface={escaped}"
 
 
 def _ipv6_works() -> bool:
@@ -168,22 +178,25 @@ def is_inherited(listener: Listener) -> bool:
     return "systemd:" in listener.endpoint.lower()
 
 
-def make_endpoint(text: str, reactor: Any) -> IStreamServerEndpoint:
-    """Raises ValueError: what is wrong with the string, or with a file that it names."""
+def make_endpoint(text: str, reactor: Any, written: str = "") -> IStreamServerEndpoint:
+    """Raises ValueError: what is wrong with the string, as it is `written`, or with a file that it
+    names."""
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     except ImportError as error:
         raise ValueError(
-            f"{text!r} needs more packages: pip install 'scgiproxy[tls]' ({error})"
+            f"{written or text!r} needs more packages: pip install 'scgiproxy[tls]' ({error})"
         ) from error
     except OSError as error:
-        raise ValueError(f"{text!r}: {error.strerror}: {error.filename}") from error
+        raise ValueError(f"{written or text!r}: {error.strerror}: {error.filename}") from error
     except LookupError as error:
         if "systemd:" not in text.lower():
-            raise ValueError(f"{text!r} is no endpoint: {error!r}") from error
-        raise ValueError(f"{text!r}: systemd has not handed over such a socket") from error
+            raise ValueError(f"{written or text!r} is no endpoint: {error!r}") from error
+        raise ValueError(
+            f"{written or text!r}: systemd has not handed over such a socket"
+        ) from error
     except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
-        raise ValueError(f"{text!r}: {_explained(text, error)}") from error
+        raise ValueError(f"{written or text!r}: {_explained(text, error)}") from error
     return endpoint
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import resource
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from scgiproxy import __version__
+from scgiproxy.web.accepting import descriptor_room
 from scgiproxy.web.gatewaynumbers import GatewayNumbers, ProcessorTime
 from scgiproxy.web.statistics import ConnectionPhase
 
 if TYPE_CHECKING:
     from scgiproxy.service.build import GatewayParts
-
-_OWN_FILES = 64
-"""Descriptors that are neither a client's nor a backend's: logs, listeners, the reactor's own."""
-
-_UNLIMITED = 1 << 20
 
 
 def take_numbers(parts: GatewayParts) -> GatewayNumbers:
@@ -34,7 +29,15 @@ def take_numbers(parts: GatewayParts) -> GatewayNumbers:
         mounts=[statistics for host in hosts for statistics in host.mount_statistics()],
         pools=parts.pools,
         connections=connections,
-        room=_room(sum(connections.values()) + in_flight),
+        room=int(
+            min(
+                descriptor_room(sum(connections.values()) + in_flight),
+                parts.admission.room,
+            )
+        ),
+        accepting=not parts.admission.paused,
+        pauses=parts.admission.pauses,
+        refused=parts.admission.refused,
         spooled_bodies=parts.spool_space.bodies,
         spooled_bytes=parts.spool_space.bytes,
         spooled_disk=parts.spool_space.disk,
@@ -51,11 +54,3 @@ def processor_time() -> ProcessorTime:
         children_user=times.children_user,
         children_system=times.children_system,
     )
-
-
-def _room(in_use: int) -> int:
-    """For how many more connections, each with one to a backend, files may be opened."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY:
-        most = _UNLIMITED
-    return max((most - in_use - _OWN_FILES) // 2, 0)

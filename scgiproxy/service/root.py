@@ -17,6 +17,7 @@ from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.spooling import try_spool_directory
+from scgiproxy.web.accepting import Admission
 from scgiproxy.web.channel import GRACE, HttpChannel
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
@@ -51,8 +52,10 @@ class GatewayService(MultiService):
         self._config = config
         problems: list[Problem] = []
         descriptors = descriptors_of(reactor)
+        self.admission = Admission(reactor)
+        self._limit_connections()
         try:
-            self.parts = GatewayParts(config, reactor, descriptors)
+            self.parts = GatewayParts(config, reactor, descriptors, self.admission)
         except ConfigError as error:
             problems += error.problems
         try:
@@ -65,7 +68,24 @@ class GatewayService(MultiService):
 
     def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
         """Raises ConfigError. The parts may not be there, if something is wrong with them."""
-        return ListenerService(self._config.listeners, self._site, self._reactor, descriptors)
+        config = self._config
+        return ListenerService(
+            config.listeners,
+            self._site,
+            self._reactor,
+            descriptors,
+            self.admission,
+            config.listen_backlog,
+        )
+
+    def _limit_connections(self) -> None:
+        """As the configuration says: in a worker, its share."""
+        config = self._config
+        most = config.max_connections
+        if most is not None:
+            most = -(-most // config.worker_count)
+        of_one = config.max_connections_per_ip
+        self.admission.limit(most, of_one.most, of_one.exempt)
 
     def _site(self, secure: bool) -> GatewaySite:
         return self.parts.make_site(secure)

@@ -14,14 +14,14 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet import tcp, unix
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.python.failure import Failure
 
-from scgiproxy.wire.descriptors import Descriptors
 from scgiproxy.wire.stream import StreamConnection
-from scgiproxy.wire.streamsocket import SocketAddress
+
+if TYPE_CHECKING:
+    from scgiproxy.web.accepting import Admission
 
 MOST_HELD: Final = 16384
 """Bytes that are put off to the end of a turn; more of them go at once."""
@@ -57,6 +57,21 @@ class ClientConnection(StreamConnection):
     # All that waits is held for the end of the turn.
     _holding = False
     _room_wanted = False
+    _admission: Admission | None = None
+    _admission_key = 0
+
+    def admitted(self, admission: Admission, key: int) -> None:
+        """Tell `admission` of the connection's end, with `key`."""
+        self._admission = admission
+        self._admission_key = key
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See `StreamConnection`. Who waits for the descriptor has it then."""
+        super().connectionLost(reason)
+        admission = self._admission
+        if admission is not None and not self.connected:
+            self._admission = None
+            admission.end(self._admission_key)
 
     def logPrefix(self) -> str:
         """The word for the log."""
@@ -197,28 +212,3 @@ class ClientConnection(StreamConnection):
             sent = 0
         if sent < size:
             self._wait(b"".join(pieces)[sent:])
-
-
-def serve_promptly(port: Any, descriptors: Descriptors) -> None:
-    """Let a listening port make `ClientConnection`s, on `descriptors`, where they fit."""
-    if not isinstance(port, tcp.Port):
-        return
-
-    def make(
-        skt: socket.socket, protocol: Any, peer: Any, _server: Any, _session: int, _reactor: Any
-    ) -> ClientConnection:
-        skt.setblocking(False)
-        connection = ClientConnection(skt, protocol, descriptors, address(peer))
-        descriptors.addReader(connection)
-        return connection
-
-    address = _unix_address if isinstance(port, unix.Port) else _ip_address
-    port.transport = make  # type: ignore[assignment]
-
-
-def _ip_address(peer: Any) -> SocketAddress:
-    return IPv4Address("TCP", *peer) if len(peer) == 2 else IPv6Address("TCP", *peer)
-
-
-def _unix_address(peer: Any) -> SocketAddress:
-    return UNIXAddress(peer or None)

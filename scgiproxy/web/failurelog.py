@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from scgiproxy.errors import BackendError, ClientError, ClientGone, SpoolError, escaped
+from scgiproxy.errors import (
+    BackendError,
+    ClientError,
+    ClientGone,
+    OutOfDescriptors,
+    SpoolError,
+    escaped,
+)
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.wire.deadline import DeadlineWheel
 
@@ -25,7 +32,7 @@ SPAN = 1.0
 _EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
 
 # What can happen to each request for a while.
-_MANY = (BackendError, SpoolError)
+_MANY = (BackendError, OutOfDescriptors, SpoolError)
 
 
 class FailureLog:
@@ -69,7 +76,10 @@ class FailureLog:
         )
 
     def _is_one_too_many(
-        self, request: GatewayRequest, error: BackendError | SpoolError, now: float
+        self,
+        request: GatewayRequest,
+        error: BackendError | OutOfDescriptors | SpoolError,
+        now: float,
     ) -> bool:
         mapped = request.mapped
         # Mounts live as long as the gateway, as their virtual hosts do.

@@ -215,7 +215,9 @@ class GatewayNumbers:
       without a path for each virtual host.
     - `pools`: backends that stand alone and balancers, in the order of the configuration.
     - `connections`: how many there are in each phase; `room`: for how many more the limit of open
-      files leaves room.
+      files, and MaxConnections, leave room.
+    - `accepting`: False while others have to wait for that (of several processes, in all of them);
+      `pauses`: how often that began. `refused`: connections over MaxConnectionsPerIP.
     - `spooled_bodies`, `spooled_bytes`: request bodies that are kept in memory or on disk;
       `spooled_disk`: what of it is on disk.
     - `processor`: what all processes have used.
@@ -234,6 +236,9 @@ class GatewayNumbers:
     pools: Sequence[PoolNumbers] = ()
     connections: Mapping[ConnectionPhase, int] = field(default_factory=dict)
     room: int = 0
+    accepting: bool = True
+    pauses: int = 0
+    refused: int = 0
     spooled_bodies: int = 0
     spooled_bytes: int = 0
     spooled_disk: int = 0

@@ -68,12 +68,18 @@ def _of_gateway(numbers: GatewayNumbers) -> Iterator[Metric]:
     yield connections
     for metric, documentation, value, unit in (
         ("start_time", "When the gateway started, since the epoch.", numbers.started, "seconds"),
-        ("connections_room", "More connections that open files allow.", numbers.room, ""),
+        ("connections_room", "More connections that are accepted.", numbers.room, ""),
+        ("accepting", "Whether clients are accepted.", int(numbers.accepting), ""),
         ("spooled_bodies", "Request bodies kept until sent.", numbers.spooled_bodies, ""),
         ("spooled", "Bytes of them, in memory or on disk.", numbers.spooled_bytes, "bytes"),
         ("spooled_disk", "Bytes of them on disk.", numbers.spooled_disk, "bytes"),
     ):
         yield GaugeMetricFamily(PREFIX + metric, documentation, value, unit=unit)
+    for metric, documentation, value in (
+        ("accepting_pauses", "How often no more clients were accepted.", numbers.pauses),
+        ("connections_refused", "Connections over MaxConnectionsPerIP.", numbers.refused),
+    ):
+        yield CounterMetricFamily(PREFIX + metric, documentation, value)
 
 
 def _of_workers(numbers: GatewayNumbers) -> Iterator[Metric]:

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scgiproxy.errors import Forbidden, GatewayError, NotFound
+from scgiproxy.errors import Forbidden, GatewayError, NotFound, OutOfDescriptors
+from scgiproxy.wire.descriptors import EXHAUSTED
 
 # O_PATH needs no more than search permission, which is what a path lookup needs.
 _OPEN_ROOT = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -166,4 +167,5 @@ def _refuse(error: OSError, shown: str) -> NoReturn:
         raise NotFound(f"there is no file {shown}") from error
     if error.errno in _REFUSED:
         raise Forbidden(f"{shown} cannot be read: {error.strerror}") from error
-    raise GatewayError(f"{shown} cannot be opened: {error.strerror}") from error
+    kind = OutOfDescriptors if error.errno in EXHAUSTED else GatewayError
+    raise kind(f"{shown} cannot be opened: {error.strerror}") from error

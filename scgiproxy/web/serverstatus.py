@@ -95,7 +95,9 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
     yield facts(
         [
             *((_PHASES[phase], count(numbers.connections_in(phase))) for phase in ConnectionPhase),
-            ("room for more", count(numbers.room)),
+            ("room for more", count(numbers.room) if numbers.accepting else _errors(numbers.room)),
+            ("accepting has paused", count(numbers.pauses)),
+            ("refused by address", count(numbers.refused)),
         ]
     )
     if numbers.workers:

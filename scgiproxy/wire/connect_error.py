@@ -10,12 +10,8 @@ from errno import (
     EAGAIN,
     ECONNREFUSED,
     EHOSTUNREACH,
-    EMFILE,
     ENETUNREACH,
-    ENFILE,
-    ENOBUFS,
     ENOENT,
-    ENOMEM,
     ENOTDIR,
     EPERM,
     EPROTOTYPE,
@@ -28,9 +24,10 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 
 from scgiproxy.errors import BackendBusy, ConnectFailed, OutOfSockets
 from scgiproxy.message.backend_url import MAX_SOCKET_PATH
+from scgiproxy.wire.descriptors import EXHAUSTED
 from scgiproxy.wire.streamsocket import SocketAddress
 
-_OURS = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL})
+_OURS = EXHAUSTED | {EADDRNOTAVAIL}
 _UNIX_SENTENCES = {
     ENOENT: "there is no socket {where}; is the backend running?",
     ENOTDIR: "there is no socket {where}; a part of the path is no directory",

@@ -11,6 +11,7 @@ hands everything to the reactor and puts nothing off.
 
 from __future__ import annotations
 
+import errno
 import select
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeAlias
@@ -33,6 +34,9 @@ MOST_EVENTS: Final = 256
 
 CLOSED: Final = Failure(CONNECTION_DONE)
 """The reason of connections that end as they should."""
+
+EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""What the system says when there are no descriptors left, or no memory for one."""
 
 _IN: Final[int] = getattr(select, "EPOLLIN", 1)
 _OUT: Final[int] = getattr(select, "EPOLLOUT", 4)

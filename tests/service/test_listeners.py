@@ -63,7 +63,11 @@ def service(reactor: Any, *words: str) -> tuple[ListenerService, list[bool]]:
         ("127.0.0.1:80", "tcp:80:backlog=511:interface=127.0.0.1"),
         ("[::1]:80", r"tcp6:80:backlog=511:interface=\:\:1"),
         ("localhost:80", "tcp:80:backlog=511:interface=localhost"),
-        ("unix:/run/a:mode=660", "unix:/run/a:mode=660"),
+        ("unix:/run/a:mode=660", "unix:/run/a:mode=660:backlog=511"),
+        ("unix:/run/a:backlog=7", "unix:/run/a:backlog=7"),
+        ("haproxy:tcp:80", "haproxy:tcp:80:backlog=511"),
+        ("tcp:80:127.0.0.1:5", "tcp:80:127.0.0.1:5"),
+        ("systemd:domain=INET:index=0", "systemd:domain=INET:index=0"),
     ],
 )
 def test_endpoint_strings(word: str, text: str) -> None:

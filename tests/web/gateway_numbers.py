@@ -86,6 +86,9 @@ def everything(text: str = "app") -> GatewayNumbers:
             ConnectionPhase.CLOSING: 5,
         },
         room=20,
+        accepting=False,
+        pauses=3,
+        refused=4,
         spooled_bodies=2,
         spooled_bytes=3_000_000,
     )

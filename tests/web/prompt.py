@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scgiproxy.web.connection import serve_promptly
+from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.wire.descriptors import EpollDescriptors
 
 
@@ -56,7 +56,8 @@ class Served:
         self.server = Server()
         factory = Factory.forProtocol(lambda: self.server)  # type: ignore[arg-type]
         self.port = listen(factory)
-        serve_promptly(self.port, self.turn)
+        self.admission = Admission(reactor)
+        accept_clients(self.port, self.turn, self.admission)
         host = self.port.getHost()
         client.connect(getattr(host, "name", None) or (host.host, host.port))
         client.setblocking(False)

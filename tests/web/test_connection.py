@@ -8,8 +8,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from scgiproxy.web.connection import MOST_HELD, MOST_JOINED, ClientConnection, serve_promptly
-from scgiproxy.wire.descriptors import ReactorDescriptors
+from scgiproxy.web.connection import MOST_HELD, MOST_JOINED
 from tests.web.prompt import Served
 from tests.wire.dialling import read_until
 
@@ -190,14 +189,3 @@ async def test_a_client_that_has_gone(served: Served) -> None:
     await served.server.lost
     served.transport.write(b"more")
     served.turn.end_turn()
-
-
-def test_other_ports_are_left_as_they_are() -> None:
-    """Such as one of a plugin's endpoint."""
-
-    class Port:
-        transport = ClientConnection
-
-    port = Port()
-    serve_promptly(port, ReactorDescriptors(reactor))
-    assert port.transport is ClientConnection

@@ -36,6 +36,9 @@ def test_the_gateway() -> None:
         ("closing",): 5,
     }
     assert samples(made, "connections_room") == {(): 20}
+    assert samples(made, "accepting") == {(): 0}
+    assert samples(made, "accepting_pauses_total") == {(): 3}
+    assert samples(made, "connections_refused_total") == {(): 4}
     assert samples(made, "spooled_bodies") == {(): 2}
     assert samples(made, "spooled_bytes") == {(): 3_000_000}
 

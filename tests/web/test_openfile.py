@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scgiproxy.errors import Forbidden, GatewayError, NotFound
+from scgiproxy.errors import Forbidden, GatewayError, NotFound, OutOfDescriptors
 from scgiproxy.web.openfile import IsDirectory, LeadsOutside, OpenedFile, open_beneath
 
 TEXT = b"0123456789" * 100
@@ -270,7 +270,8 @@ def test_a_folder_need_not_be_listed_to_open_what_is_in_it(public: Path, nobody:
         (errno.EACCES, Forbidden),
         (errno.ELOOP, Forbidden),
         (errno.ENOENT, NotFound),
-        (errno.EMFILE, GatewayError),
+        (errno.EMFILE, OutOfDescriptors),
+        (errno.ENFILE, OutOfDescriptors),
         (errno.EIO, GatewayError),
     ],
 )

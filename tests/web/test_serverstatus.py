@@ -65,6 +65,8 @@ def test_connections_by_phase() -> None:
         "idle, kept alive": "4",
         "closing": "5",
         "room for more": "20",
+        "accepting has paused": "3",
+        "refused by address": "4",
     }
 
 

@@ -64,13 +64,19 @@ class Counts:
             if drained or now != before:
                 grown = [new - old for new, old in zip(now, before, strict=True)]
                 members.append([place, member.label, grown, drained])
+        clients = self._parts.admission.drain()
         state = self._state()
         changed, self._last_state = state != self._last_state, state
         return {
-            "counted": {"mounts": mounts, "pools": pools, "members": members},
+            "counted": {
+                "mounts": mounts,
+                "pools": pools,
+                "members": members,
+                "clients": clients,
+            },
             "state": state,
             "processor": astuple(processor_time()),
-            "news": changed or bool(mounts or pools or members),
+            "news": changed or bool(mounts or pools or members or any(clients)),
         }
 
     def _state(self) -> dict[str, Any]:
@@ -80,6 +86,7 @@ class Counts:
             "started": numbers.started,
             "connections": {phase.value: n for phase, n in numbers.connections.items() if n},
             "room": numbers.room,
+            "accepting": numbers.accepting,
             "spooled": [numbers.spooled_bodies, numbers.spooled_bytes, numbers.spooled_disk],
             "mounts": [
                 [place, statistics.in_flight]
@@ -127,6 +134,7 @@ def add_counts(
     """Count in `parts`, which has `mounts`, what was counted elsewhere. Returns how many requests
     that were. What was a member, and is not any more, counts for nothing."""
     requests = 0
+    parts.admission.add(counted["clients"])
     for place, drained in counted["mounts"].items():
         mounts[int(place)].add(drained, now)
         requests += sum(count for _, count in drained[1])
@@ -151,6 +159,7 @@ class Sums:
 
     connections: Counter[ConnectionPhase] = field(default_factory=Counter)
     room: int = 0
+    accepting: bool = False
     spooled_bodies: int = 0
     spooled_bytes: int = 0
     spooled_disk: int = 0
@@ -170,6 +179,7 @@ class Sums:
             for phase, number in state["connections"].items():
                 made.connections[ConnectionPhase(phase)] += number
             made.room += state["room"]
+            made.accepting |= state["accepting"]
             bodies, size, disk = state["spooled"]
             made.spooled_bodies += bodies
             made.spooled_bytes += size

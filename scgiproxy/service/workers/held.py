@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError
-from scgiproxy.service.listeners import ListenerService, endpoint_text, problem_of
+from scgiproxy.service.listeners import BACKLOG, ListenerService, endpoint_text, problem_of
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
 
@@ -31,11 +31,12 @@ class HeldListeners(ListenerService):
         make_site: Callable[[bool], GatewaySite],
         reactor: Any,
         descriptors: Descriptors,
+        backlog: int = BACKLOG,
     ) -> None:
         self.files: list[Mapping[str, bytes]] = []
         self._listeners = listeners
         self._held: dict[Listener, Any] = {}
-        super().__init__(listeners, make_site, reactor, descriptors)
+        super().__init__(listeners, make_site, reactor, descriptors, backlog=backlog)
 
     def descriptors(self) -> list[int]:
         """The socket of each listener, in the order of the configuration; while it runs."""

@@ -175,7 +175,10 @@ class ParentService(GatewayService):
         self.processes.ended.append(self.members.leave)
 
     def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
-        return HeldListeners(self._config.listeners, self._site, self._reactor, descriptors)
+        config = self._config
+        return HeldListeners(
+            config.listeners, self._site, self._reactor, descriptors, config.listen_backlog
+        )
 
     def _start_state(self) -> None:
         super()._start_state()

@@ -58,6 +58,7 @@ class WorkerService(GatewayService):
             self._site,
             self._reactor,
             descriptors,
+            self.admission,
         )
 
     def _start_state(self) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from tests.config.examples import access, backends, balancers, content, health, server
+from tests.config.examples import (
+    access,
+    backends,
+    balancers,
+    connections,
+    content,
+    health,
+    server,
+)
 from tests.config.examples.base import Example
 
 EXAMPLES: dict[str, Example] = {
     **server.EXAMPLES,
+    **connections.EXAMPLES,
     **backends.EXAMPLES,
     **balancers.EXAMPLES,
     **health.EXAMPLES,

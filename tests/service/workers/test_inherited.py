@@ -23,6 +23,7 @@ from scgiproxy.config.model import Listener, Position
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.workers.held import HeldListeners
 from scgiproxy.service.workers.inherited import InheritedListeners
+from scgiproxy.web.accepting import Admission
 from scgiproxy.wire.descriptors import descriptors_of
 from tests.e2e.processes import free_port
 from tests.e2e.test_listening import certificate as make_certificate
@@ -105,6 +106,7 @@ class Shared:
             site(name),
             self.reactor,
             descriptors_of(self.reactor),
+            Admission(self.reactor),
         )
         self.workers.append(made)
         return made

@@ -1,0 +1,40 @@
+"""How many clients there may be, and how long each is waited for."""
+
+from __future__ import annotations
+
+from scgiproxy.rules.connections import AddressLimit
+from scgiproxy.rules.networks import parse_networks
+from tests.config.examples.base import Example
+
+EXAMPLES: dict[str, Example] = {
+    "ListenBacklog": Example(
+        "ListenBacklog 100",
+        100,
+        "ListenBacklog 0",
+        "expected a number from 1 to 2147483647, got 0",
+        "ListenBacklog 4096",
+        4096,
+        lambda c: c.listen_backlog,
+        inner="{}",
+    ),
+    "MaxConnections": Example(
+        "MaxConnections 1000",
+        1000,
+        "MaxConnections 0",
+        "expected a number of 1 or more, or auto, got '0'",
+        "MaxConnections AUTO",
+        None,
+        lambda c: c.max_connections,
+        inner="{}",
+    ),
+    "MaxConnectionsPerIP": Example(
+        "MaxConnectionsPerIP 20 10.0.0.0/8 ::1",
+        AddressLimit(20, parse_networks(["10.0.0.0/8", "::1"])),
+        "MaxConnectionsPerIP 20 proxy.example",
+        "'proxy.example' is no address or network; expected one like 10.1.2.3",
+        "MaxConnectionsPerIP 0",
+        AddressLimit(0),
+        lambda c: c.max_connections_per_ip,
+        inner="{}",
+    ),
+}
