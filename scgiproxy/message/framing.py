@@ -87,7 +87,23 @@ class RequestFraming(NamedTuple):
 
 _NO_REQUEST_BODY: Final = BodyKind.NONE
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
-_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+# Only of RTSP does llhttp take them; what it does not tell is which protocol the line has named.
+_METHODS_OF_RTSP: Final = frozenset(
+    (
+        b"ANNOUNCE",
+        b"DESCRIBE",
+        b"FLUSH",
+        b"GET_PARAMETER",
+        b"PAUSE",
+        b"PLAY",
+        b"RECORD",
+        b"REDIRECT",
+        b"SETUP",
+        b"SET_PARAMETER",
+        b"TEARDOWN",
+    )
+)
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]|RTSP")
 _CHECKED: Final = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect")
 )
@@ -103,13 +119,14 @@ def check_request_head(method: bytes, protocol: bytes, headers: HeaderList) -> R
     `protocol` is ``HTTP/1.1`` or ``HTTP/1.0``. (RFC 9112 sections 3.2, 6.3 and 9.3; RFC 9110
     section 10.1.1.)
 
-    - NotImplementedHere: another HTTP version, a transfer coding other than chunked.
+    - NotImplementedHere: another HTTP version, a method of RTSP, a transfer coding other than
+      chunked.
     - ExpectationFailed: an Expect that is not ``100-continue``.
     - BadRequest: everything else that two servers could read in two ways.
     """
     is_http11 = protocol == b"HTTP/1.1"
-    if not is_http11 and protocol != b"HTTP/1.0":
-        raise _bad_version(protocol)
+    if (not is_http11 and protocol != b"HTTP/1.0") or method in _METHODS_OF_RTSP:
+        raise _bad_version(b"RTSP" if method in _METHODS_OF_RTSP else protocol)
     found: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         lower = name.lower()

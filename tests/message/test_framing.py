@@ -194,6 +194,13 @@ def test_other_version(protocol: bytes) -> None:
         check(protocol=protocol)
 
 
+@pytest.mark.parametrize("method", [b"DESCRIBE", b"SETUP", b"PLAY"])
+def test_methods_of_rtsp(method: bytes) -> None:
+    """llhttp knows that protocol, and does not tell it from HTTP."""
+    with pytest.raises(NotImplementedHere, match="RTSP is not spoken here"):
+        check_request_head(method, b"HTTP/1.0", [HOST])
+
+
 @pytest.mark.parametrize("protocol", [b"", b"HTTP", b"http/1.1", b"HTTP/1.10", b"HTTP/1.1 "])
 def test_no_version(protocol: bytes) -> None:
     with pytest.raises(BadRequest, match=r"HTTP/1\.1"):

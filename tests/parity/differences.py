@@ -63,6 +63,10 @@ DIFFERENCES = {
         "it, as it keeps two tables"
     ),
     "hop-by-hop": "hop-by-hop headers of the backend end at the gateway (RFC 9110 section 7.6.1)",
+    "http-versions": (
+        "a request line of RTSP with a method of HTTP is read as HTTP of that version; Apache "
+        "answers 400"
+    ),
     "https-of-name": "HTTPS is on where ServerName says https; Apache sends REQUEST_SCHEME only",
     "leaked-path": (
         "the sendfile header, and what other servers call it, reaches no client, a 304 of the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -48,9 +49,13 @@ class Answer:
         return values[0] if values else None
 
 
-def parse_answers(data: bytes, *, closed: bool = True) -> list[Answer]:
-    """All answers in `data`, strictly; an interim 1xx has no body."""
+def parse_answers(data: bytes, *, closed: bool = True, methods: Iterable[str] = ()) -> list[Answer]:
+    """All answers in `data`, strictly; an interim 1xx has no body, nor has one to HEAD.
+
+    `methods` are those of the requests, in order; without any, all were GET.
+    """
     answers = []
+    asked = iter(methods)
     while data:
         head, end, rest = data.partition(b"\r\n\r\n")
         assert end, data
@@ -65,7 +70,8 @@ def parse_answers(data: bytes, *, closed: bool = True) -> list[Answer]:
         code = int(status)
         whole = True
         assert not {"content-length", "transfer-encoding"} <= set(headers), headers
-        if code < 200 or code in (204, 304):
+        to_head = code >= 200 and next(asked, "GET") == "HEAD"
+        if to_head or code < 200 or code in (204, 304):
             body, data = b"", rest
         elif "content-length" in headers:
             (length,) = headers["content-length"]

@@ -89,6 +89,15 @@ CASES = (
             gateway={"status": 404, "reason": "Not Found", "close": False},
         ),
     ),
+    _bad(
+        "rtsp",
+        plain("GET /x RTSP/1.0", "Host: a"),
+        Differs(
+            "http-versions",
+            apache={"status": 400, "reason": "Bad Request"},
+            gateway={"status": 404, "reason": "Not Found"},
+        ),
+    ),
     _bad("tab-in-line", plain("GET\t/x HTTP/1.1", "Host: a")),
     _bad("nul-in-line", plain("GET /\0x HTTP/1.1", "Host: a")),
     _bad("version", plain("GET /x HTTP/x.1", "Host: a")),
