@@ -55,7 +55,6 @@ _REASONS = {
     "requests are always read strictly": "HttpProtocolOptions",
     "runs of slashes are always one": "MergeSlashes",
     "HTTP/1.1 is spoken": "Protocols ProtocolsHonorOrder Protocol",
-    "Timeout bounds every wait for a client": "RequestReadTimeout",
     "the log has a form of its own": "ErrorLogFormat BufferedLogs SeeRequestTail",
     "no request body is read as XML": "LimitXMLRequestBody",
     "trailers are dropped": "MergeTrailers",

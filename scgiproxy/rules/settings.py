@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Literal
 
 from scgiproxy.rules.access import Requirement
+from scgiproxy.rules.connections import READ_TIMEOUTS, SEND_TIMEOUT, ReadTimeout, SendTimeout
 from scgiproxy.rules.environment import EnvironmentRule, effective_rules
 from scgiproxy.rules.headers import HeaderEdit
 from scgiproxy.rules.mapping import Mount
@@ -120,6 +121,9 @@ class ServerSettings:
     timeout: float = 60.0
     proxy_timeout: float | None = None
     """None: `timeout`."""
+    read_timeouts: Mapping[str, ReadTimeout] = field(default_factory=dict)
+    """RequestReadTimeout, by stage, where it is said; see `read_timeout`."""
+    send_timeout: SendTimeout = SEND_TIMEOUT
     keep_alive: bool = True
     keep_alive_timeout: float = 5.0
     max_keep_alive_requests: int = 100
@@ -140,3 +144,7 @@ class ServerSettings:
     """BalancerInherit: whether the balancer-manager has the main server's balancers too."""
     balancer_persist: bool = False
     """BalancerPersist: whether what the balancer-manager changes, and counters, survive a restart."""
+
+    def read_timeout(self, stage: str) -> ReadTimeout:
+        """RequestReadTimeout for ``handshake``, ``header`` or ``body``."""
+        return self.read_timeouts.get(stage) or READ_TIMEOUTS[stage]

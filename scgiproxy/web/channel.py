@@ -1,9 +1,8 @@
 """The HTTP/1 channel of one client connection.
 
 Requests start at the end of their head and are answered in order (see `web.pipeline`). What cannot
-be parsed (see `web.reader`) is answered in its turn as well, and closes the connection (see
-`web.lingering`). Here is also what follows from deadlines and backpressure (see `web.flow`), and 100
-Continue.
+be parsed (see `web.reader`) is answered in its turn, and ends the connection (see `web.lingering`).
+Here is also what follows from deadlines and backpressure (see `web.flow`), and 100 Continue.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
@@ -19,13 +18,14 @@ from scgiproxy.errors import ClientError, RequestTimeout
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.web.address import ConnectionEnd, peer_has_left
 from scgiproxy.web.flow import LOOK_EVERY, Pause
+from scgiproxy.web.malformed import why_no_tls
 from scgiproxy.web.pipeline import MOST_WAITING, Pipeline
 from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.statistics import ConnectionPhase
 
 if TYPE_CHECKING:
+    from scgiproxy.web.limits import HostTerms
     from scgiproxy.web.request import GatewayRequest
-    from scgiproxy.web.site import KeepAlive
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -41,8 +41,7 @@ _NO_BODY: Final = RequestFraming(BodyKind.NONE, 0, False, False)
 class HttpChannel(Pipeline):
     """One client connection. `factory` (the site) makes the requests and serves them.
 
-    `requests` counts them. Between two requests it holds nothing of either: most of the time most
-    connections are there.
+    `requests` counts them. Between two it holds nothing of either: most connections are there.
     """
 
     def __init__(self) -> None:
@@ -64,14 +63,16 @@ class HttpChannel(Pipeline):
         self.local = site.local_end(self.transport.getHost())
         self.remote = ConnectionEnd(self.transport.getPeer())
         self.limits = site.limits_for(self.local)
-        self._keep_alive_timeout = self.limits.keep_alive_timeout
+        self._terms = self.limits.terms
         self.transport.registerProducer(self, True)
-        set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
-        if set_no_delay is not None:
-            set_no_delay(True)
-        self.deadline = site.seconds() + self.limits.timeout
-        site.wheel.watch(self)
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(True)
+        self._begin_stage(self.limits.handshake if self.local.secure else self.limits.header)
         site.channels.add(self)
+
+    def handshakeCompleted(self) -> None:
+        """See `IHandshakeListener`: TLS is agreed upon, and the first request is waited for."""
+        self._begin_stage(self.limits.header)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self.factory.wheel.forget(self)
@@ -89,13 +90,8 @@ class HttpChannel(Pipeline):
 
     def _tell_of_tls(self, error: Any) -> None:
         """Why there was no request, if that was for want of an agreement with the client."""
-        if type(error).__module__.startswith("OpenSSL"):
-            # What OpenSSL has noted (library, function, reason), or the number and the words of errno.
-            noted = error.args[0] if error.args else ()
-            if isinstance(noted, list | tuple):
-                why = "; ".join(str(each[-1]) for each in noted) or "unexpected end"
-            else:
-                why = str(error.args[-1])
+        why = why_no_tls(error)
+        if why is not None:
             self.log.info(
                 "{log_key}: no TLS with {client}: {why}",
                 log_key="client.tls",
@@ -107,11 +103,14 @@ class HttpChannel(Pipeline):
         if not self._accepting:
             self._discard()
             return
-        if self._receiving is not None:
-            self.deadline = self.factory.seconds() + self.limits.timeout
+        reader = self._reader
+        receiving = self._receiving
+        if receiving is not None:
+            self._came(len(data))
         elif self._queue:
             self._read_ahead(len(data))
-        reader = self._reader
+        elif reader is not None:
+            self._came(len(data))
         if reader is None:
             spare = self.factory.spare_readers
             reader = self._reader = spare.pop() if spare else RequestReader()
@@ -132,15 +131,23 @@ class HttpChannel(Pipeline):
                     reader.end()
                     spare.append(reader)
                     return
+        if receiving is None and self._receiving is not None:
+            self._came(self._receiving.body_read)
+        self._keep(reader)
+
+    def _keep(self, reader: RequestReader) -> None:
+        """Unless nothing is fed to it any more."""
         if self._reader is None or not self._accepting:
-            # Nothing is fed to it any more.
             self._reader = None
             reader.discard()
 
     # -- what the reader tells -----------------------------------------------------------------
 
-    def head_begun(self) -> None:
-        self._extend(self.limits.timeout)
+    def head_begun(self, size: int) -> None:
+        if self._active is None:
+            if self.requests or self._stage is not self.limits.header:
+                self._begin_stage(self.limits.header)
+            self._came(size)
 
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
         self.requests += 1
@@ -148,7 +155,7 @@ class HttpChannel(Pipeline):
         has_body = framing.kind is not BodyKind.NONE
         if has_body:
             self._receiving = request
-            self._extend(self.limits.timeout)
+            self._begin_stage(self._terms.body)
         if self._queue and len(self._queue) >= MOST_WAITING:
             request.keep_alive = False
         if not request.keep_alive and not has_body:
@@ -208,33 +215,38 @@ class HttpChannel(Pipeline):
         if not request.keep_alive or request is self._receiving:
             self._close()
             return
-        self._extend(self._patience())
+        self._await_client()
         if self._queue:
             self._advance()
 
-    def _patience(self) -> float:
-        """Seconds to wait for the client, now that nothing is being answered."""
-        reader = self._reader
-        in_head = reader is not None and reader.in_head
-        if in_head or self._receiving is not None or self._send_blocked:
-            return self.limits.timeout
-        return self._keep_alive_timeout
+    def _await_client(self) -> None:
+        """Wait, now that nothing is being answered."""
+        if self._send_blocked:
+            self._await_reader()
+        elif self._in_head:
+            self._begin_stage(self.limits.header)
+        elif self._receiving is not None:
+            self._await_bytes()
+        else:
+            self._extend(self._terms.keep_alive_timeout)
 
     @property
     def _in_head(self) -> bool:
         """A head has begun and is not complete."""
         return self._reader is not None and self._reader.in_head
 
-    def set_keep_alive(self, request: GatewayRequest, keep_alive: KeepAlive) -> None:
+    def set_terms(self, request: GatewayRequest, terms: HostTerms) -> None:
         """The host that answers `request` is known, and the connection's life is its affair."""
-        self._keep_alive_timeout = keep_alive.timeout
-        if not keep_alive.enabled or 0 < keep_alive.max_requests <= self.requests:
+        self._terms = terms
+        if not terms.keep_alive or 0 < terms.max_requests <= self.requests:
             request.keep_alive = False
+        if request is self._receiving and self._stage is not terms.body:
+            self._begin_stage(terms.body)
 
     def send_continue(self, request: GatewayRequest) -> None:
         """The upload is wanted: say so, and wait for it from now on."""
         if request is self._active:
-            self._extend(self.limits.timeout)
+            self._begin_stage(self._terms.body)
             self.transport.write(CONTINUE)
 
     # -- closing -------------------------------------------------------------------------------
@@ -261,8 +273,8 @@ class HttpChannel(Pipeline):
         it is lost if the connection is closed at once. So this closes nothing: `close_idle` does, a
         `GRACE` later. Behind an answer whose head said nothing, a `GRACE` is waited, too.
         """
-        self.limits = self.limits.without_keep_alive(GRACE)
-        self._keep_alive_timeout = GRACE
+        self.limits = self.limits.without_keep_alive()
+        self._terms = self._terms.with_keep_alive_timeout(GRACE)
         last = self._queue[-1] if self._queue else self._active
         if last is not None and not last.head_sent:
             last.keep_alive = False
@@ -289,7 +301,7 @@ class HttpChannel(Pipeline):
         elif self._active is None and self._queue:
             self._advance()
         elif self._active is None and self._accepting:
-            self._extend(self._patience())
+            self._await_client()
 
     @property
     def phase(self) -> ConnectionPhase:
@@ -309,14 +321,13 @@ class HttpChannel(Pipeline):
     # -- deadlines -----------------------------------------------------------------------------
 
     def deadline_passed(self) -> None:
-        timeout = self.limits.timeout
         if self._send_blocked or self.transport.disconnecting:
-            self.abort()
+            if not self._reads_on():
+                self.abort()
         elif self._lingering_until:
             self._lose_connection()
         elif self._receiving is not None and not self._pauses and self._receiving.body_due:
-            self._wait(timeout)
-            self._refuse(RequestTimeout(f"no body bytes for {timeout:g} s"))
+            self._refuse_if_late("body")
         elif self._active is not None and self._pauses:
             if peer_has_left(self.transport):
                 self.abort()
@@ -324,12 +335,16 @@ class HttpChannel(Pipeline):
                 self._wait(LOOK_EVERY)
         elif self._active is not None:
             # Waiting is the exchange's affair: it has deadlines of its own.
-            self._wait(timeout)
+            self._wait(self.limits.timeout)
         elif self._in_head:
-            self._wait(timeout)
-            self._refuse(RequestTimeout(f"no complete head within {timeout:g} s"))
-        else:
+            self._refuse_if_late("header")
+        elif self.requests or not self._has_come():
             self._close()
 
+    def _refuse_if_late(self, stage: str) -> None:
+        if self._is_late():
+            self._wait(self.limits.timeout)
+            self._refuse(RequestTimeout(self._lateness(stage)))
 
-classImplements(HttpChannel, IProtocol)
+
+classImplements(HttpChannel, IHandshakeListener, IProtocol)

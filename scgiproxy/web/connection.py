@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,9 @@ from the disk meanwhile, and everybody waits, as in nginx."""
 TURN_OF_A_FILE = 0.0005
 """Seconds after which a connection that takes more and more of a file lets others have their turn."""
 
+_TCP_INFO: Final[int] = getattr(socket, "TCP_INFO", 0) if sys.platform == "linux" else 0
+_BYTES_ACKED: Final = 120
+_BYTES_RECEIVED: Final = 128
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 
 Sendfile = Callable[[int, int, int, int], int]
@@ -72,6 +76,24 @@ class ClientConnection(StreamConnection):
         if admission is not None and not self.connected:
             self._admission = None
             admission.end(self._admission_key)
+
+    def bytes_taken(self) -> int | None:
+        """How many bytes the client has acknowledged so far; None if the system cannot tell."""
+        return self._total(_BYTES_ACKED)
+
+    def bytes_come(self) -> int | None:
+        """How many bytes have come from the client so far; None if the system cannot tell."""
+        return self._total(_BYTES_RECEIVED)
+
+    def _total(self, offset: int) -> int | None:
+        """One of the 64-bit numbers of Linux' ``struct tcp_info``."""
+        if not _TCP_INFO:
+            return None
+        try:
+            told = self.socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, offset + 8)
+        except OSError:  # a UNIX socket
+            return None
+        return int.from_bytes(told[offset:], sys.byteorder) if len(told) == offset + 8 else None
 
     def logPrefix(self) -> str:
         """The word for the log."""

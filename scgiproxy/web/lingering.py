@@ -36,7 +36,7 @@ class LingeringClose(FlowControl):
     def _linger(self) -> None:
         """Half-close once everything is out; then wait for the client to have read it."""
         if self._send_blocked:
-            self._wait(self.limits.timeout)
+            self._await_reader()
             return
         self._wait(LINGER_IDLE)
         self.transport.unregisterProducer()
@@ -52,7 +52,7 @@ class LingeringClose(FlowControl):
 
     def _lose_connection(self) -> None:
         self._lingering_until = 0.0
-        self._wait(self.limits.timeout)
+        self._await_reader()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 

@@ -1,6 +1,8 @@
-"""What llhttp's errors mean to a client."""
+"""What the errors of llhttp and of OpenSSL mean."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserInvalidMethodError
 
@@ -25,3 +27,14 @@ def meaning_of(error: HttpParserError, data: bytes) -> BaseException:
             return NotImplementedHere("the method is not one of HTTP's")
         return BadRequest(f"expected a method, got {quoted(method)}")
     return BadRequest(f"malformed request: {error}")
+
+
+def why_no_tls(error: Any) -> str | None:
+    """Why there was no agreement with a client that is gone by `error`; None if that was not it."""
+    if not type(error).__module__.startswith("OpenSSL"):
+        return None
+    # What OpenSSL has noted (library, function, reason), or the number and the words of errno.
+    noted = error.args[0] if error.args else ()
+    if isinstance(noted, list | tuple):
+        return "; ".join(str(each[-1]) for each in noted) or "unexpected end"
+    return str(error.args[-1])

@@ -19,7 +19,7 @@ from scgiproxy.message.headers import HeaderList
 from scgiproxy.web.malformed import meaning_of
 
 if TYPE_CHECKING:
-    from scgiproxy.web.site import ConnectionLimits
+    from scgiproxy.web.limits import ConnectionLimits
 
 CHUNK_LINE: Final = 1 << 10
 """Bytes of a chunk's size and extensions that are always read; four times as many never are."""
@@ -42,8 +42,9 @@ class _LastRequest(Exception):
 class RequestEvents(Protocol):
     """Whom a `RequestReader` tells. An exception of theirs comes out of `RequestReader.feed`."""
 
-    def head_begun(self) -> None:
-        """A head has begun that does not come in one piece. Told once for each."""
+    def head_begun(self, size: int) -> None:
+        """A head has begun that does not come in one piece; `size` bytes of it are there. Told once
+        for each."""
 
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
         """A head is complete and right; it is in the reader's attributes until the next begins."""
@@ -305,7 +306,7 @@ class RequestReader:
         if self._head_size < 0:
             self._head_size = 0
             self._line_size = 0
-            self._events.head_begun()
+            self._events.head_begun(len(data))
             data = data.lstrip(b"\r\n")
         self._head_size += len(data)
         end = data.rfind(b"\n")

@@ -5,8 +5,6 @@ It is no `twisted.web.server.Site`, since that could not be compiled; Resources 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from twisted.internet.interfaces import (
@@ -26,12 +24,12 @@ from scgiproxy.message.environ import server_identity
 from scgiproxy.message.framing import RequestFraming
 from scgiproxy.message.headers import HeaderList, parse_host
 from scgiproxy.message.target import parse_target
-from scgiproxy.rules.settings import ServerSettings
 from scgiproxy.web import refusal
 from scgiproxy.web.address import ConnectionEnd
 from scgiproxy.web.channel import HttpChannel
 from scgiproxy.web.failurelog import FailureLog
 from scgiproxy.web.hosts import HostTable
+from scgiproxy.web.limits import ConnectionLimits, HostTerms
 from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.request import GatewayRequest
 from scgiproxy.web.statistics import count_answer
@@ -44,78 +42,23 @@ if TYPE_CHECKING:
 MOST_REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """What a channel must know before it knows the virtual host. Sizes in bytes, 0 fields: any."""
-
-    line: int
-    fields: int
-    field_size: int
-    timeout: float
-    keep_alive: bool
-    keep_alive_timeout: float
-    max_requests: int
-
-    @classmethod
-    def of(cls, hosts: Sequence[ServerSettings]) -> ConnectionLimits:
-        """For a connection that one of `hosts` will serve: the limits of the first, and as many
-        requests as any of them allows (see `KeepAlive`)."""
-        server = hosts[0]
-        most = [each.max_keep_alive_requests for each in hosts if each.keep_alive]
-        return cls(
-            server.limit_request_line,
-            server.limit_request_fields,
-            server.limit_request_field_size,
-            server.timeout,
-            bool(most),
-            server.keep_alive_timeout,
-            0 if 0 in most else max(most, default=1),
-        )
-
-    def without_keep_alive(self, patience: float) -> ConnectionLimits:
-        """The same for a connection whose next request is its last, if it comes within `patience`
-        seconds."""
-        return ConnectionLimits(
-            self.line,
-            self.fields,
-            self.field_size,
-            self.timeout,
-            False,
-            patience,
-            self.max_requests,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """What the host that answers says of the connection's life."""
-
-    enabled: bool
-    timeout: float
-    max_requests: int
-
-    @classmethod
-    def of(cls, server: ServerSettings) -> KeepAlive:
-        return cls(server.keep_alive, server.keep_alive_timeout, server.max_keep_alive_requests)
-
-
 class _Host:
     """What a Host field (or an absolute target) means on one local end.
 
-    `keep_alive` is None if all hosts of that end say the same.
+    `terms` are None if all hosts of that end say the same.
     """
 
-    __slots__ = ("identity", "keep_alive", "resource")
+    __slots__ = ("identity", "resource", "terms")
 
     def __init__(
         self,
         resource: VirtualHostResource,
         identity: tuple[bytes, bytes],
-        keep_alive: KeepAlive | None,
+        terms: HostTerms | None,
     ) -> None:
         self.resource = resource
         self.identity = identity
-        self.keep_alive = keep_alive
+        self.terms = terms
 
 
 class GatewaySite:
@@ -232,8 +175,8 @@ class GatewaySite:
                     request.replace_header(b"host", name)
             host = self._host(local, name)
             request.host_resource, request.server_identity = host.resource, host.identity
-            if host.keep_alive is not None:
-                request.channel.set_keep_alive(request, host.keep_alive)
+            if host.terms is not None:
+                request.channel.set_terms(request, host.terms)
             resource = host.resource
             request.target = parse_target(uri, request.method, resource.server.encoded_slashes)
             resource.serve(request)
@@ -260,9 +203,9 @@ class GatewaySite:
             )
             if len(self._known_hosts) >= MOST_REMEMBERED:
                 self._known_hosts.clear()
-            said = {KeepAlive.of(each.server) for each in self.hosts.candidates(local)}
-            keep_alive = KeepAlive.of(server) if len(said) > 1 else None
-            found = self._known_hosts[key] = _Host(resource, identity, keep_alive)
+            said = {HostTerms.of(each.server) for each in self.hosts.candidates(local)}
+            terms = HostTerms.of(server) if len(said) > 1 else None
+            found = self._known_hosts[key] = _Host(resource, identity, terms)
         return found
 
     def reroute(self, request: GatewayRequest, raw_target: bytes) -> None:

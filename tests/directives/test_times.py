@@ -51,8 +51,10 @@ def test_idle_connection_of_a_host(configured: Configured) -> None:
 @behaviour("Timeout")
 @pytest.mark.parametrize(("word", "seconds"), TIMES)
 def test_slow_head(configured: Configured, word: str, seconds: float) -> None:
-    """A client that sends half a head is given so long."""
-    gateway = configured(f"TimeOut {word}\nProxyPass / scgi://127.0.0.1/")
+    """A client that sends half a head is given so long, if no other limit is lower."""
+    gateway = configured(
+        f"TimeOut {word}\nRequestReadTimeout header=0\nProxyPass / scgi://127.0.0.1/"
+    )
     ends_after(gateway, gateway.client().send(b"GET / HT"), seconds)
     assert not gateway.attempts
 
@@ -169,3 +171,81 @@ def test_backend_that_is_not_there(configured: Configured, parameters: str, seco
     ends_after(gateway, client, seconds)
     assert client.answers[-1].status == 503
     assert gateway.attempts[-1].given_up
+
+
+@behaviour("RequestReadTimeout")
+@pytest.mark.parametrize(
+    ("main", "inner", "header", "body"),
+    [
+        ("#RequestReadTimeout", "", 20, 20),
+        ("RequestReadTimeout header=7", "", 7, 20),
+        ("RequestReadTimeout body=9,MinRate=1 HEADER=3-5,minrate=9", "", 3, 9),
+        ("RequestReadTimeout header=7", "RequestReadTimeout body=5", 7, 5),
+        ("RequestReadTimeout header=7 body=9", "RequestReadTimeout header=11", 11, 9),
+        ("RequestReadTimeout header=0 body=0", "", 60, 60),
+        ("RequestReadTimeout header=7 body=9\nTimeout 4", "", 4, 4),
+    ],
+)
+def test_stages_of_a_request(
+    configured: Configured, main: str, inner: str, header: float, body: float
+) -> None:
+    """Each stage of its own, the innermost counts; 0 leaves it to Timeout, which is for each wait."""
+    gateway = configured(
+        f"{main}\n<VirtualHost *>\n{inner}\nProxyPass / scgi://127.0.0.1/\n</VirtualHost>"
+    )
+    ends_after(gateway, gateway.client().send(b"GET / HT"), header)
+    client = gateway.client().send(request("/", "Content-Length: 10", method="POST"))
+    gateway.accept()
+    ends_after(gateway, client, body)
+    assert client.answers[-1].status == 408
+
+
+@behaviour("RequestReadTimeout")
+def test_stages_of_hosts(configured: Configured) -> None:
+    """A head is of the first host of its address, a body of the one that is asked."""
+    gateway = configured(
+        """
+        RequestReadTimeout header=7 body=7
+        ProxyPass / scgi://127.0.0.1/
+        <VirtualHost *>
+          ServerName one.example
+        </VirtualHost>
+        <VirtualHost *>
+          ServerName two.example
+          RequestReadTimeout header=11 body=30
+        </VirtualHost>
+        """
+    )
+    for host, seconds in (("one.example", 7), ("two.example", 30)):
+        client = gateway.client().send(b"GET / HTTP/1.1\r\nHost: %b\r\n" % host.encode())
+        ends_after(gateway, client, 7)
+        sent = request("/", "Content-Length: 10", method="POST", host=host)
+        client = gateway.client().send(sent)
+        gateway.accept()
+        ends_after(gateway, client, seconds)
+
+
+@behaviour("ResponseSendTimeout")
+@pytest.mark.parametrize(
+    ("main", "inner", "seconds"),
+    [
+        ("#ResponseSendTimeout", "", 60),
+        ("Timeout 7", "", 7),
+        ("Timeout 7\nResponseSendTimeout 9", "", 9),
+        ("ResponseSendTimeout 9,MinRate=0", "ResponseSendTimeout 500ms", 0.5),
+        ("Timeout 7\nResponseSendTimeout 9", "ResponseSendTimeout ,MinRate=10", 7),
+    ],
+)
+def test_client_that_does_not_read(
+    configured: Configured, main: str, inner: str, seconds: float
+) -> None:
+    gateway = configured(
+        f"{main}\n<VirtualHost *>\n{inner}\nProxyPass / scgi://127.0.0.1/\n</VirtualHost>"
+    )
+    client = gateway.send("/")
+    end = gateway.accept()
+    end.answer(b"A: b\r\n\r\nhello")
+    client.transport.block()
+    ends_after(gateway, client, seconds)
+    assert client.closed == "aborted"
+    assert end.closed == "aborted"

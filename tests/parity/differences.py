@@ -68,6 +68,11 @@ DIFFERENCES = {
         "answers 400"
     ),
     "https-of-name": "HTTPS is on where ServerName says https; Apache sends REQUEST_SCHEME only",
+    "late-body": "a body that does not come in time is 408; Apache answers 500 for SCGI",
+    "late-request-line": (
+        "a request line that does not come to its end in time is 408, as a header is; Apache closes "
+        "without an answer"
+    ),
     "leaked-path": (
         "the sendfile header, and what other servers call it, reaches no client, a 304 of the "
         "gateway's own included"

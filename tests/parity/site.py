@@ -20,7 +20,7 @@ MODULES = Path("/usr/lib/apache2/modules")
 _LOADED = [
     *("mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user"),
     *("auth_basic", "access_compat", "alias", "env", "setenvif", "headers", "mime", "dir"),
-    *("proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer", "status"),
+    *("reqtimeout", "proxy", "proxy_scgi", "slotmem_shm", "proxy_balancer", "status"),
     *("lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness"),
     "lbmethod_heartbeat",
 ]
@@ -96,6 +96,10 @@ LimitRequestLine 200
 LimitRequestFields 10
 LimitRequestFieldSize 300
 LimitRequestBody 1000
+ProxyPass / scgi://${BACKEND}/
+""",
+    "deadlines": """\
+RequestReadTimeout header=1 body=1
 ProxyPass / scgi://${BACKEND}/
 """,
     "names": """\

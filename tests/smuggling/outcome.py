@@ -56,7 +56,7 @@ class _Listener:
         self.outcome = Outcome()
         self.ended = False
 
-    def head_begun(self) -> None:
+    def head_begun(self, size: int) -> None:
         """It comes in pieces."""
 
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:

@@ -28,7 +28,8 @@ TRAILER = CHUNKED + b"3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n"
 
 def held(channel: Any) -> list[Any]:
     """All that `channel` has for itself: not the site's, the listener's, or Twisted's."""
-    shared = {id(each) for each in (channel.factory, channel.limits, channel.local)}
+    of_the_site = (channel.limits, channel._terms, channel._stage)
+    shared = {id(each) for each in (channel.factory, channel.local, *of_the_site)}
     shared.add(id(channel.transport))
     found, left = {}, [channel]
     while left:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.rules.settings import ServerSettings
+from scgiproxy.web.limits import ConnectionLimits
 from scgiproxy.web.reader import RequestReader
-from scgiproxy.web.site import ConnectionLimits
 from tests.web.answers import Log
 from tests.web.harness import (
     CHUNKED,
@@ -366,7 +366,7 @@ class Heard:
         self.bodies: list[bytes | None] = []
         self.complete = 0
 
-    def head_begun(self) -> None:
+    def head_begun(self, size: int) -> None:
         """It comes in pieces."""
 
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:

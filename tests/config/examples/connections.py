@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from scgiproxy.rules.connections import AddressLimit
+from scgiproxy.rules.connections import AddressLimit, ReadTimeout, SendTimeout
 from scgiproxy.rules.networks import parse_networks
-from tests.config.examples.base import Example
+from tests.config.examples.base import Example, server
 
 EXAMPLES: dict[str, Example] = {
+    "RequestReadTimeout": server(
+        "read_timeouts",
+        "RequestReadTimeout header=20-40,MinRate=500 handshake=5\nRequestReadTimeout Body=10",
+        {
+            "handshake": ReadTimeout(5),
+            "header": ReadTimeout(20, 40, 500),
+            "body": ReadTimeout(10),
+        },
+        "RequestReadTimeout header=20-40",
+        "header=20-40: a range of seconds needs MinRate too, as in 20-40,MinRate=500",
+        "RequestReadTimeout body=0 header=30,minrate=100",
+        {
+            "handshake": ReadTimeout(5),
+            "header": ReadTimeout(30, 0, 100),
+            "body": ReadTimeout(0),
+        },
+    ),
+    "ResponseSendTimeout": server(
+        "send_timeout",
+        "ResponseSendTimeout 30s,MinRate=1000",
+        SendTimeout(30.0, 1000),
+        "ResponseSendTimeout 0",
+        "expected a time above zero, got '0'",
+        "ResponseSendTimeout ,MinRate=0",
+        SendTimeout(None, 0),
+    ),
     "ListenBacklog": Example(
         "ListenBacklog 100",
         100,

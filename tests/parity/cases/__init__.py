@@ -14,6 +14,7 @@ from tests.parity.cases import (
     requests,
     responses,
     sessions,
+    timeouts,
     variables,
 )
 
@@ -27,6 +28,7 @@ CASES: tuple[Case, ...] = (
     *access.CASES,
     *balancers.CASES,
     *sessions.CASES,
+    *timeouts.CASES,
 )
 
 _REPEATED = [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
