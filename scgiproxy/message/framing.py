@@ -179,11 +179,13 @@ def _check_codings(codings: list[bytes], lengths: list[bytes] | None, is_http11:
         raise BadRequest("both Transfer-Encoding and Content-Length")
     if not is_http11:
         raise BadRequest("Transfer-Encoding in an HTTP/1.0 request")
-    names = list_tokens(b",".join(codings))
-    if len(codings) == 1 and names == [b"chunked"]:
+    # No list of it and nothing, either: other servers do not take ",chunked" for it.
+    if len(codings) == 1 and codings[0].strip(b" \t").lower() == b"chunked":
         return
+    names = list_tokens(b",".join(codings))
     shown = quoted(b", ".join(codings))
-    if len(codings) > 1 or names.count(b"chunked") != 1 or names[-1] != b"chunked":
+    others = names[:-1]
+    if len(codings) > 1 or not others or b"chunked" in others or names[-1] != b"chunked":
         raise BadRequest(f"expected Transfer-Encoding: chunked, got {shown}")
     raise NotImplementedHere(f"only the transfer coding chunked is known here, not {shown}")
 

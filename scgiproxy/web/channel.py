@@ -188,6 +188,9 @@ class HttpChannel(Pipeline):
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what cannot be served, in its turn, and close."""
+        if not self._accepting and self._receiving is None:
+            # In the body of a request that has been answered: there is no second answer to it.
+            return
         self._accept_no_more()
         self._client_sending = True
         receiving, self._receiving = self._receiving, None

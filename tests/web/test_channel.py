@@ -10,7 +10,7 @@ from OpenSSL.SSL import Error, SysCallError
 from scgiproxy.web.channel import GRACE
 from tests.conftest import LoggedErrors
 from tests.web.answers import Log, parse_answers
-from tests.web.harness import GET, OK, POST, Gateway
+from tests.web.harness import CHUNKED, GET, OK, POST, Gateway
 from tests.web.memory import MemoryTransport
 
 CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -143,6 +143,26 @@ def test_lingering_ends_when_the_client_has_read() -> None:
     client = gateway.client().send(POST + b"Content-Length: 1000000\r\n\r\n")
     client.leave()
     gateway.assert_idle()
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    "body", [b"xyz\r\n", b"5\nhello", b"5;" + b"x" * 9000, b"0\r\nX : y\r\n\r\n"]
+)
+def test_body_of_an_answered_request_is_not_refused(body: bytes, together: bool) -> None:
+    """One answer, one line in the log: what is wrong with the body comes too late."""
+    gateway = Gateway(mounts=[("/there", "scgi://h/")])
+    client = gateway.client()
+    with Log() as log:
+        if together:
+            client.send(CHUNKED + body)
+        else:
+            client.send(CHUNKED).send(body)
+        gateway.settle()
+    assert client.answer.status == 404
+    assert log.line().startswith("client.not_found")
+    assert client.half_closed
+    gateway.finish(client)
 
 
 def test_transport_without_half_close_is_closed() -> None:

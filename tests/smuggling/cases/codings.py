@@ -31,6 +31,8 @@ CASES = [
     refused("coding-identity", _coding(b" identity"), "RFC 7230 has dropped it; " + WHO),
     refused("coding-empty", _coding(b""), WHO),
     refused("coding-comma", _coding(b" ,"), WHO),
+    refused("coding-comma-chunked", _coding(b",chunked"), WHO),
+    refused("coding-chunked-comma", _coding(b" chunked,"), WHO),
     refused("coding-xchunked", _coding(b" xchunked"), "a search for the word finds it"),
     refused("coding-chunkedx", _coding(b" chunkedx"), "a comparison of 7 bytes finds it"),
     refused("coding-chunked-parameter", _coding(b" chunked;q=1"), WHO),
