@@ -33,6 +33,7 @@
      |         +-- SpoolFull     503  other bodies have all that SpoolMaxTotal allows
      |         +-- DiskFull      507
      |    +-- OutOfDescriptors   503  no more files can be opened now
+     |    +-- DurationExceeded   504  the exchange was not over within ProxyMaxDuration
      +-- ConfigError             a configuration file: `problems` holds every one
 
 Each class has a status hint, for who must answer, and a log key, for who greps.
@@ -274,6 +275,13 @@ class DiskFull(SpoolError):
 
     status = 507
     log_key = "gateway.disk_full"
+
+
+class DurationExceeded(GatewayError):
+    """The whole exchange took longer than ``ProxyMaxDuration``, whoever is to blame for that."""
+
+    status = 504
+    log_key = "gateway.max_duration"
 
 
 class OutOfDescriptors(GatewayError):

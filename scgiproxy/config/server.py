@@ -18,7 +18,7 @@ from scgiproxy.config.arguments import (
 )
 from scgiproxy.config.model import HostAddress, Listener
 from scgiproxy.config.scopes import HostDraft, Place
-from scgiproxy.config.table import HOST, Context, Directive, Merge
+from scgiproxy.config.table import ANYWHERE, HOST, Context, Directive, Merge
 from scgiproxy.config.tree import Node
 from scgiproxy.rules.parameters import as_bytes, parse_integer
 from scgiproxy.rules.settings import CanonicalName
@@ -208,6 +208,16 @@ ROWS = (
         server="proxy_timeout",
         doc="The longest wait for one read from, or write to, a backend.",
         default="value of Timeout",
+    ),
+    Directive(
+        name="ProxyMaxDuration",
+        contexts=ANYWHERE,
+        syntax="SECONDS[ms|s|min|h]",
+        read=duration(zero=True),
+        settings="proxy_max_duration",
+        doc="How long a request to a backend may take in all, from its head to the end of its answer,"
+        " whoever is waited for. 0 is no limit.",
+        default="0",
     ),
     Directive(
         name="KeepAlive",

@@ -71,6 +71,8 @@ class Settings:
     reverse_cookie_paths: tuple[CookieRule, ...] = ()
     error_override: frozenset[int] = frozenset()
     """Statuses of a backend that are replaced by the gateway's page; empty is Off."""
+    proxy_max_duration: float = 0.0
+    """Seconds from a request's start to the end of its answer; 0 is no limit."""
     add_forwarded_headers: bool = False
     """ProxyAddHeaders On, written out (unset adds nothing, as Apache does for SCGI)."""
     internal_redirect: bytes | None = b"location"

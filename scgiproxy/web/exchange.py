@@ -17,14 +17,15 @@ body is held then go to the next member, or once more to the same.
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from scgiproxy.errors import BackendError, GatewayError, HeadersTooLarge
-from scgiproxy.interfaces import ICall, IResponseReceiver
+from scgiproxy.errors import BackendError, DurationExceeded, GatewayError, HeadersTooLarge
+from scgiproxy.interfaces import ICall, IDeadline, IResponseReceiver
 from scgiproxy.rules.facts import IDEMPOTENT
 from scgiproxy.rules.settings import Settings
 from scgiproxy.scgi.request import FRAMING_SIZE
@@ -75,6 +76,8 @@ _ENDED: Final = Download.ENDED
 class Exchange:
     """See the module. `start` once; everything else is called by pool, client and request."""
 
+    deadline = inf  # of ProxyMaxDuration
+
     def __init__(self, request: GatewayRequest, resource: ProxyPassResource) -> None:
         self.request = request
         self._resource = resource
@@ -106,13 +109,16 @@ class Exchange:
         self.block = self._resource.block(request)
         self._check_size(request.framing.length)
         request.on_gone(self._client_gone)
+        if self.settings.proxy_max_duration:
+            self.deadline = request.started + self.settings.proxy_max_duration
+            self._resource.wheel.watch(self)
         upload = request.upload
         if upload is None:
             self._find_backend()
         elif request.framing.length is None:
             self.upload = _SPOOLING
-            limit = self.settings.limit_request_body
-            request.spool(limit).addCallbacks(self._spooled, self._not_spooled)
+            collected = request.spool(self.settings.limit_request_body)
+            collected.addCallbacks(self._spooled, self._not_spooled)
         else:
             self.upload = _READY
             self._body = upload
@@ -121,11 +127,8 @@ class Exchange:
     def _check_size(self, content_length: int | None) -> None:
         limit = self._resource.max_header
         # A body that is still to be spooled has a length of ten digits at the most.
-        size = (
-            len(self.block)
-            + FRAMING_SIZE
-            + len(str(10**9 if content_length is None else content_length))
-        )
+        digits = 10 if content_length is None else len(str(content_length))
+        size = len(self.block) + FRAMING_SIZE + digits
         if size > limit:
             raise HeadersTooLarge(
                 f"the request's header block is {size} bytes;"
@@ -149,9 +152,7 @@ class Exchange:
 
     def connected(self, backend: Any, address: IAddress) -> ScgiClientProtocol | None:  # noqa: ARG002
         resource = self._resource
-        request = self.request
-        block = self.block
-        body = self._body
+        request, block, body = self.request, self.block, self._body
         self._backend = backend.label
         if body is not None:
             self.upload = _SENDING
@@ -254,11 +255,23 @@ class Exchange:
 
     def _give_up(self, error: HeadersTooLarge) -> None:
         """The connection is of no use, though its backend has done nothing wrong."""
-        dispatch, self.dispatch = self.dispatch, None
-        dispatch.cancel()
+        self._cancel_dispatch()
         self._fail(error)
 
     # -- the end -------------------------------------------------------------------------------
+
+    def deadline_passed(self) -> None:
+        """ProxyMaxDuration is over, whoever is waited for."""
+        if self._client is not None:
+            self._client.cancel()
+        else:
+            self._cancel_dispatch()
+        self._fail(DurationExceeded("it was not over within ProxyMaxDuration"))
+
+    def _cancel_dispatch(self) -> None:
+        dispatch, self.dispatch = self.dispatch, None
+        if dispatch is not None:
+            dispatch.cancel()
 
     def _fail(self, error: BaseException) -> None:
         """An error page while that is possible, an abort when it is not."""
@@ -284,12 +297,14 @@ class Exchange:
         self.download = _ENDED
         if self._client is not None:
             self._client.cancel()
-        dispatch, self.dispatch = self.dispatch, None
-        if dispatch is not None:
-            dispatch.cancel()
+        self._cancel_dispatch()
+        if self.deadline != inf:
+            self._resource.wheel.forget(self)
         self._free_body()
 
     def _release(self, fault: BackendError | None) -> None:
+        if self.deadline != inf:
+            self._resource.wheel.forget(self)
         client = self._client
         dispatch, self.dispatch = self.dispatch, None
         if dispatch is not None and client is not None:
@@ -331,4 +346,4 @@ class Exchange:
         return told
 
 
-classImplements(Exchange, ICall, IResponseReceiver, IPushProducer)
+classImplements(Exchange, ICall, IDeadline, IResponseReceiver, IPushProducer)

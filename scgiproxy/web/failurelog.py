@@ -12,7 +12,9 @@ from scgiproxy.errors import (
     BackendError,
     ClientError,
     ClientGone,
+    DurationExceeded,
     OutOfDescriptors,
+    ScgiProxyError,
     SpoolError,
     escaped,
 )
@@ -32,7 +34,7 @@ SPAN = 1.0
 _EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
 
 # What can happen to each request for a while.
-_MANY = (BackendError, OutOfDescriptors, SpoolError)
+_MANY = (BackendError, DurationExceeded, OutOfDescriptors, SpoolError)
 
 
 class FailureLog:
@@ -78,7 +80,7 @@ class FailureLog:
     def _is_one_too_many(
         self,
         request: GatewayRequest,
-        error: BackendError | OutOfDescriptors | SpoolError,
+        error: ScgiProxyError,
         now: float,
     ) -> bool:
         mapped = request.mapped

@@ -249,3 +249,22 @@ def test_client_that_does_not_read(
     ends_after(gateway, client, seconds)
     assert client.closed == "aborted"
     assert end.closed == "aborted"
+
+
+@behaviour("ProxyMaxDuration")
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        ("ProxyMaxDuration 7\n|", 7),
+        ("ProxyMaxDuration 7\n|ProxyMaxDuration 9", 9),
+        ("ProxyMaxDuration 7\n|<Location /in>\nProxyMaxDuration 1500ms\n</Location>", 1.5),
+        ("ProxyMaxDuration 7\n|<Proxy *>\nProxyMaxDuration 3\n</Proxy>", 3),
+        ("ProxyMaxDuration 7\n|ProxyMaxDuration 0\nProxyTimeout 20", 20),
+    ],
+)
+def test_whole_exchange(configured: Configured, lines: str, seconds: float) -> None:
+    main, inner = lines.split("|")
+    gateway = configured(
+        f"{main}\n<VirtualHost *>\n{inner}\nProxyPass / scgi://127.0.0.1/\n</VirtualHost>"
+    )
+    head_in_time(gateway, "example.com", "/in", seconds)

@@ -84,6 +84,10 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
+    def half_close(self) -> None:
+        """Say that nothing more will be sent; answers can still be read."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 

@@ -30,7 +30,10 @@ NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
 HANG = (ReadHead(), ReadBody(), AwaitEnd())
 
 
-@pytest.fixture(params=[Connection.close, Connection.reset], ids=["closes", "resets"])
+@pytest.fixture(
+    params=[Connection.close, Connection.reset, Connection.half_close],
+    ids=["closes", "resets", "half-closes"],
+)
 def leave(request: pytest.FixtureRequest) -> Leave:
     """How the client leaves."""
     way: Leave = request.param
@@ -208,3 +211,49 @@ def test_the_backend_is_free_for_the_next(
             leave(connection)
         backend.settle()
     assert "Traceback" not in gateway.logged()
+
+
+CHUNKED = b"POST /app/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+LENGTH = b"POST /app/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+CONTINUE = LENGTH.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /ap",
+        LENGTH[:-2],
+        LENGTH,
+        LENGTH + b"12345",
+        LENGTH + b"1234567890",
+        LENGTH + b"1234567890GET /ap",
+        LENGTH + b"1234567890" + LENGTH + b"1",
+        CONTINUE,
+        CONTINUE + b"1",
+        CHUNKED,
+        CHUNKED + b"5",
+        CHUNKED + b"5;exten",
+        CHUNKED + b"5\r\n12",
+        CHUNKED + b"5\r\n12345\r",
+        CHUNKED + b"5\r\n12345\r\n",
+        CHUNKED + b"5\r\n12345\r\n0\r\n",
+        CHUNKED + b"5\r\n12345\r\n0\r\nTrailer: x",
+        CHUNKED + b"5\r\n12345\r\n0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("answers", [False, True], ids=["silent", "answering"])
+def test_at_each_point_of_a_request(
+    gateway: Gateway, backend: ScriptedBackend, leave: Leave, sent: bytes, answers: bool
+) -> None:
+    """The only place at the backend is free again, whatever the backend does meanwhile."""
+    early = (ReadHead(), Send(b"Content-Type: text/plain\r\n\r\nearly"), AwaitEnd())
+    backend.play(early if answers else HANG, HELLO)
+    before = sockets(gateway)
+    with Connection(gateway.http) as connection:
+        connection.send(sent)
+        wait_until(lambda: sockets(gateway) != before, "it is accepted")
+        leave(connection)
+        wait_until(lambda: sockets(gateway) <= before, "everything is let go")
+    backend.play(HELLO)
+    assert ask(gateway.http, GET).text == "hello\n"

@@ -12,6 +12,7 @@ from tests.config.examples.base import (
     Example,
     last,
     server,
+    setting,
 )
 
 EXAMPLES: dict[str, Example] = {
@@ -100,6 +101,15 @@ EXAMPLES: dict[str, Example] = {
         TIME,
         "ProxyTimeout 1h",
         3600.0,
+    ),
+    "ProxyMaxDuration": setting(
+        "proxy_max_duration",
+        "ProxyMaxDuration 10min",
+        600.0,
+        "ProxyMaxDuration x",
+        TIME,
+        "ProxyMaxDuration 0",
+        0.0,
     ),
     "KeepAlive": server(
         "keep_alive", "KeepAlive off", False, "KeepAlive maybe", FLAG, "KeepAlive On", True
