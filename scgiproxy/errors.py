@@ -21,6 +21,7 @@
      |    |    +-- BackendBusy   503  its queue of connections is full
      |    |    +-- OutOfSockets  503  the gateway has no descriptor or port left
      |    |    +-- NameNotFound  503  its host name has no address
+     |    |    +-- TlsFailed     503  no TLS with it, or not with who it should be
      |    +-- QueueTimeout       503  no free slot in time (`max`, `acquire`)
      |    +-- SendFailed         502  the backend stopped reading before it answered
      |    +-- HeadTimeout        504  no complete response head in time
@@ -191,6 +192,12 @@ class NameNotFound(ConnectFailed):
 
     counts = False
     log_key = "backend.name"
+
+
+class TlsFailed(ConnectFailed):
+    """The TLS handshake with the backend failed, or its certificate is not to be trusted."""
+
+    log_key = "backend.tls"
 
 
 class QueueTimeout(BackendError):

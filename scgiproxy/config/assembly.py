@@ -9,7 +9,7 @@ from typing import Any
 
 from scgiproxy.config.balancerchecks import check_balancers, check_loops
 from scgiproxy.config.balancers import balancer_settings, without_sessions
-from scgiproxy.config.checks import check_use, check_users
+from scgiproxy.config.checks import check_tls, check_use, check_users
 from scgiproxy.config.directives import SERVER_RULES
 from scgiproxy.config.health import with_health_check
 from scgiproxy.config.merge import merge_values
@@ -31,6 +31,7 @@ from scgiproxy.config.scopes import (
     ReverseDraft,
 )
 from scgiproxy.config.table import Merge, merge_fields
+from scgiproxy.config.tls import covers, tls_of
 from scgiproxy.errors import ConfigError
 from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.access import LOOPBACK_HANDLERS, RequireLoopback
@@ -195,7 +196,7 @@ class _Host:
             target = replace(target, balancer=key) if key else None
             settings = BackendSettings(**{**balancer, **draft.parameters.values})
         elif target is not None:
-            settings, _ = self._settings(target, draft.parameters)
+            settings, _ = self._settings(target, draft.parameters, "")
         return Mount(
             draft.pattern,
             target,
@@ -204,21 +205,26 @@ class _Host:
         )
 
     def _settings(
-        self, url: BackendUrl, own: Parameters
+        self, url: BackendUrl, own: Parameters, balancer: str
     ) -> tuple[BackendSettings, RecordKind | None]:
-        """The parameters of a mount or member, and of each ProxySet for its backend; what it is to
-        be discovered by stands apart."""
+        """The parameters of a mount, or of a member of `balancer`, and of each ProxySet for its
+        backend; what it is to be discovered by stands apart."""
         layers = [own]
-        for host in {id(host): host for host in (self._draft.main, self.host)}.values():
+        hosts = (self._draft.main, self.host)
+        for host in {id(host): host for host in hosts}.values():
             for backend, given in host.proxy_sets:
-                if _covers(backend, url):
+                if covers(backend, url):
                     given.used = True
                     layers.append(given)
         fields = with_health_check(
             _combined(layers), lambda message: self._draft.problems.warn(own.position, message)
         )
         kind = fields.pop("discover", None)
+        mode = fields.pop("tls_mode", None)
+        if url.secure:
+            fields["tls"] = tls_of(hosts, url, balancer, mode)
         settings = BackendSettings(**fields)
+        check_tls(url, settings, mode, self._draft.problems, own.position)
         most = settings.max_connections
         if most is not None and settings.preconnect > most:
             message = f"preconnect={settings.preconnect}: no more than max={most} are kept ready"
@@ -269,13 +275,15 @@ class _Host:
     def _made(
         self, name: str, source: BalancerDraft, fields: Mapping[str, Any], owner: _Host
     ) -> Balancer:
-        members = tuple(self._member(member) for member in source.members)
+        members = tuple(self._member(member, name) for member in source.members)
         conditions = {**self._draft.main.health_conditions, **owner.host.health_conditions}
-        return Balancer(name, members, balancer_settings(fields), conditions)
+        added = BackendUrl(None, b"", "scgis://", secure=True)
+        tls = tls_of((self._draft.main, owner.host), added, name)
+        return Balancer(name, members, balancer_settings({**fields, "tls": tls}), conditions)
 
-    def _member(self, draft: MemberDraft) -> Member:
+    def _member(self, draft: MemberDraft, balancer: str) -> Member:
         url, position = draft.url, draft.parameters.position
-        settings, kind = self._settings(url, draft.parameters)
+        settings, kind = self._settings(url, draft.parameters, balancer)
         discovery = None
         if kind is not None and url.address is not None:
             discovery = discovery_settings(kind.value, url.address)
@@ -326,12 +334,3 @@ def _combined(layers: Iterable[Parameters]) -> dict[str, Any]:
     for layer in sorted(layers, key=lambda parameters: parameters.serial):
         fields.update(layer.values)
     return fields
-
-
-def _covers(backend: BackendUrl, url: BackendUrl) -> bool:
-    """Whether parameters of `backend` are meant for `url`: the same address, and a path that is
-    its path or below it (as a worker of Apache takes every URL that begins with its name)."""
-    if backend.address != url.address:
-        return False
-    path = backend.path.rstrip(b"/")
-    return url.path.startswith(path) and url.path[len(path) : len(path) + 1] in (b"", b"/")

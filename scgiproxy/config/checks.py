@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scgiproxy.config.merge import AUTH_PARTS
-from scgiproxy.config.model import SectionKind, VirtualHost
+from scgiproxy.config.model import Position, SectionKind, VirtualHost
+from scgiproxy.config.problems import Problems
 from scgiproxy.config.scopes import ConfigurationDraft
+from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.rules.access import (
     RequireAll,
     RequireAny,
@@ -16,6 +18,8 @@ from scgiproxy.rules.access import (
     RequireUser,
     RequireValidUser,
 )
+from scgiproxy.rules.backend import BackendSettings
+from scgiproxy.rules.tls import TlsVerify
 
 
 def check_use(draft: ConfigurationDraft) -> None:
@@ -61,6 +65,32 @@ def _check_heartbeat(draft: ConfigurationDraft) -> None:
     for position in draft.balancing_methods.get("heartbeat", ()):
         message = "lbmethod=heartbeat chooses nobody without HeartbeatStorage"
         draft.problems.warn(position, message)
+
+
+def check_tls(
+    url: BackendUrl,
+    settings: BackendSettings,
+    mode: TlsVerify | None,
+    problems: Problems,
+    position: Position,
+) -> None:
+    """What does not go together with TLS to a backend, or without it; `mode` is its `sslmode`."""
+    if settings.tls is None:
+        if mode is not None:
+            problems.error(
+                position, f"sslmode: expected it with scgis://, and not with {url.label}"
+            )
+        return
+    if settings.tls.verify is TlsVerify.NOTHING:
+        problems.warn(
+            position,
+            f"{url.label}: its certificate is not verified: whoever is on the way to it can take its"
+            " place, and read and change everything",
+        )
+    if settings.half_close:
+        problems.warn(
+            position, "halfclose does nothing with scgis://: TLS has no half-closed state"
+        )
 
 
 def check_users(draft: ConfigurationDraft, host: VirtualHost) -> None:

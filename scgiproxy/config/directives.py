@@ -23,6 +23,7 @@ from scgiproxy.config import (
     reversing,
     sections,
     server,
+    tls,
 )
 from scgiproxy.config.table import Directive, Merge
 
@@ -30,6 +31,7 @@ SUBJECTS: Mapping[str, tuple[Directive, ...]] = {
     "Server and limits": (*server.ROWS, *connections.ROWS),
     "Sections": sections.ROWS,
     "Backends": proxy.ROWS,
+    "TLS to backends": tls.ROWS,
     "Balancers": balancing.ROWS,
     "Health checks": health.ROWS,
     "What a backend says of itself": reversing.ROWS,

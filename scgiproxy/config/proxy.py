@@ -118,11 +118,13 @@ def hint_at(place: Place, directive: str, target: BackendUrl) -> None:
     """Tell what is to be known of a backend at that address."""
     if target.note:
         place.warn(f"{directive}: {target.note}")
-    if isinstance(target.address, TcpAddress) and not _is_loopback(target.address.host):
+    address = target.address
+    if isinstance(address, TcpAddress) and not (target.secure or _is_loopback(address.host)):
         place.note_once(
-            f"remote {target.address.host}",
-            f"{directive}: {target.address.host} is not a loopback address: whoever can reach it speaks"
-            " to the application as this gateway does, since SCGI has no password",
+            f"remote {address.host}",
+            f"{directive}: {address.host} is not a loopback address: whoever can reach it speaks"
+            " to the application as this gateway does, since SCGI has no password, and whoever is on"
+            " the way reads along; scgis:// is TLS",
         )
 
 

@@ -75,6 +75,19 @@ class BalancerDraft:
     used: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TlsDraft:
+    """A line of SSLProxy...: the parts of `config.tls` that it sets.
+
+    `pattern` is that of the `<Proxy>` around it, None outside of one; `backend` is its URL, if it
+    has no wildcards.
+    """
+
+    pattern: Pattern | None
+    backend: BackendUrl | None
+    values: Mapping[str, Any]
+
+
 @dataclass(slots=True, eq=False)
 class HostDraft:
     """The main server or a virtual host. Keys of the mappings are field names."""
@@ -93,6 +106,7 @@ class HostDraft:
     """By name in lower case."""
     health_templates: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """By name in lower case."""
+    tls: list[TlsDraft] = field(default_factory=list)
     persist_position: Position | None = None
     """Of the last BalancerPersist."""
 

@@ -13,6 +13,7 @@ from scgiproxy.config.scopes import Place
 from scgiproxy.rules.backend import Flag
 from scgiproxy.rules.discovery import RecordKind
 from scgiproxy.rules.parameters import MAX_LBSET, parse_integer, parse_load_factor, parse_route
+from scgiproxy.rules.tls import parse_tls_mode
 
 _STATUS = re.compile(r"(?:[+-]?[DSIRHENC])+", re.IGNORECASE)
 _RATE = re.compile(r"([0-9]{1,3})%?")
@@ -182,6 +183,14 @@ WORKER_PARAMETERS: Mapping[str, Parameter] = dict(
             "On|Off",
             "Whether the sending side is closed after the request.",
             field("half_close", parse_flag),
+        ),
+        _worker(
+            "sslmode",
+            "require|verify-ca|verify-full",
+            "How far the certificate of an scgis:// backend is verified, in place of SSLProxyVerify"
+            " and SSLProxyCheckPeerName: not at all, that it is of a trusted authority, that it is"
+            " for the host of the URL, too.",
+            field("tls_mode", parse_tls_mode),
         ),
         _worker(
             "pathinfo",

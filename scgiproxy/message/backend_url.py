@@ -47,6 +47,7 @@ class BackendUrl:
     - `label` is the URL as the user knows it, without a user part, for logs and
       BALANCER_WORKER_NAME.
     - `note` is a hint for the configuration check, empty if there is none.
+    - `secure` says that it is spoken to through TLS (``scgis://``).
     """
 
     address: Address | None
@@ -54,6 +55,7 @@ class BackendUrl:
     label: str
     balancer: str = ""
     note: str = ""
+    secure: bool = False
 
 
 _HOST = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
@@ -64,8 +66,8 @@ MAX_SOCKET_PATH = 107
 def parse_backend_url(text: str) -> BackendUrl:
     """Read ``scgi://host[:4000]/path``, ``unix:/path|scgi://name/path``, ``balancer://name/path``.
 
-    Also ``scgi:///path/to.sock`` (a UNIX socket, with a note), ``scgi://[::1]:4000/``; a user part
-    is dropped as Apache does; the host is lower-cased. Raises ValueError with a sentence that says
+    Also ``scgis://host:port/path`` (TLS), ``scgi:///path/to.sock`` (a UNIX socket, with a note),
+    ``scgi://[::1]:4000/``; a user part is dropped as Apache does; the host is lower-cased. Raises ValueError with a sentence that says
     what was expected. (mod_proxy_scgi, canonicalisation.)
     """
     if text[:5].lower() == "unix:":
@@ -79,19 +81,22 @@ def parse_backend_url(text: str) -> BackendUrl:
         if not name:
             raise ValueError("a balancer needs a name: balancer://name/")
         return BackendUrl(None, _bytes(slash + path), text, balancer=name.lower())
-    if scheme != "scgi":
-        raise ValueError(f"scheme {scheme!r} is not served here; expected scgi:// or balancer://")
+    if scheme not in ("scgi", "scgis"):
+        raise ValueError(
+            f"scheme {scheme!r} is not served here; expected scgi://, scgis:// or balancer://"
+        )
     authority, slash, path = rest.partition("/")
     if not authority:
-        if not path:
-            raise ValueError("no host in 'scgi://'; expected scgi://host:port/path")
+        if not path or scheme == "scgis":
+            raise ValueError(f"no host in '{scheme}://'; expected {scheme}://host:port/path")
         note = f"{text} is taken as a UNIX socket; Apache writes it unix:/{path}|scgi://localhost"
         return BackendUrl(_unix_address("/" + path), b"", text, note=note)
     # A password is not for logs: the label is made again without it.
     authority = authority.rpartition("@")[2]
     host, port = split_authority(authority)
     label = f"{text[: len(scheme)]}://{authority}{slash}{path}"
-    return BackendUrl(TcpAddress(host, port), _bytes(slash + path), label)
+    address = TcpAddress(host, port)
+    return BackendUrl(address, _bytes(slash + path), label, secure=scheme == "scgis")
 
 
 def split_authority(authority: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
@@ -135,6 +140,8 @@ def is_host_name(host: str) -> bool:
 def _parse_unix(text: str) -> BackendUrl:
     path, bar, label = text[len("unix:") :].partition("|")
     scheme, separator, rest = label.partition("://")
+    if bar and scheme.lower().rstrip(":") == "scgis":
+        raise ValueError(f"TLS is for TCP and not for a UNIX socket: expected scgi:// in {text!r}")
     if bar and scheme.lower().rstrip(":") != "scgi":
         raise ValueError(f"expected scgi://name/ after the bar of {text!r}")
     _, slash, url_path = rest.partition("/") if separator else ("", "", "")

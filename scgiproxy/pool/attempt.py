@@ -242,7 +242,7 @@ class Dispatch(Place):
 
     def _dial(self, route: Route) -> None:
         self.stage = _DIALLING
-        dialling = self._pool.dialer.dial(
+        dialling = route.dialer.dial(
             self._addresses[self._index],
             self,
             route.timeout,

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from scgiproxy.errors import BackendError
-from scgiproxy.message.backend_url import Address
+from scgiproxy.message.backend_url import Address, TcpAddress
 from scgiproxy.pool.condition import Condition, Member, make_life
 from scgiproxy.pool.ejection import ErrorRate
 from scgiproxy.pool.statistics import BackendStatistics
@@ -42,6 +42,7 @@ class Backend(Member):
 
     - `label`: the URL as the user knows it.
     - `clock`: where the time of failures comes from.
+    - `server_name`: what its certificate is for (TLS), if that is not the host of `address`.
     - `balancer`: the name of the balancer that it is a `member` of, None if it stands alone. Then
       it is never put in error: with nobody else to ask, each request tries again (as in Apache,
       status ``I``).
@@ -79,9 +80,11 @@ class Backend(Member):
         *,
         clock: IReactorTime,
         balancer: str | None = None,
+        server_name: str = "",
     ) -> None:
         self.label = label
         self.address = address
+        self._server_name = server_name
         self.path = path
         self.settings = settings
         self.written: BackendSettings | None = None
@@ -129,6 +132,13 @@ class Backend(Member):
         return (
             f"<Backend {self.label} {self.state(self._clock.seconds())},"
             f" {self.in_flight}{limit} in flight, {self.elected} elected, {self.errors} errors>"
+        )
+
+    @property
+    def host(self) -> str:
+        """What it is called in its certificate: its host, or whose address that is."""
+        return self._server_name or (
+            self.address.host if isinstance(self.address, TcpAddress) else ""
         )
 
     def state(self, now: float) -> str:

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.python.failure import Failure
 
 from scgiproxy.pool.route import Route
-from scgiproxy.wire.dial import Dialer, Dialling
+from scgiproxy.wire.dial import Dialling
 from scgiproxy.wire.streamsocket import SocketAddress
 
 
@@ -23,7 +23,6 @@ class Connecting:
     __slots__ = (
         "_addresses",
         "_connected",
-        "_dialer",
         "_dialling",
         "_ended",
         "_failed",
@@ -37,7 +36,6 @@ class Connecting:
         route: Route,
         addresses: tuple[SocketAddress, ...],
         *,
-        dialer: Dialer,
         timeout: float,
         connected: Callable[[Connecting, SocketAddress], IProtocol | None],
         failed: Callable[[Connecting, BaseException | None], object],
@@ -45,7 +43,6 @@ class Connecting:
         self._route = route
         self._addresses = addresses
         self._index = 0
-        self._dialer = dialer
         self._timeout = timeout
         self._connected = connected
         self._failed = failed
@@ -54,7 +51,7 @@ class Connecting:
 
     def start(self) -> None:
         """Connect. It may be done before this returns."""
-        dialling = self._dialer.dial(
+        dialling = self._route.dialer.dial(
             self._addresses[self._index],
             self,
             self._timeout,

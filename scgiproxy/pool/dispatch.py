@@ -94,6 +94,7 @@ class Pool:
                     self._resolver.lookup(backend.address),
                     self._connect_timeout,
                     balancer=self._balancer,
+                    dialer=self.dialer,
                 )
         self.backends = tuple(backends)
         self._selection.change(backends)

@@ -294,17 +294,18 @@ class ManagedBalancer:
                 f"{pool.name} has no place for another member (growth={pool.settings.growth})"
             )
         self._resolver.lookup(found.address)
+        tls = pool.settings.tls if found.secure else None
         member = Backend(
             found.label,
             found.address,
             found.path,
-            BackendSettings(disabled=True),
+            BackendSettings(disabled=True, tls=tls),
             clock=pool.clock,
             balancer=self.name,
         )
-        self._added.append(member)
         self._overrides.adopt([member])
         pool.set_backends((*pool.backends, member))
+        self._added.append(member)
         return member
 
     def _restore_member(self, member: Backend, saved: SavedMember) -> None:

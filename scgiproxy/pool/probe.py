@@ -130,7 +130,6 @@ class Probe:
         self._connecting = Connecting(
             route,
             addresses,
-            dialer=self._dialer,
             # With less time than a connection may take, it is the whole that is out of time.
             timeout=route.timeout if route.timeout < self._timeout else inf,
             connected=self._connected,

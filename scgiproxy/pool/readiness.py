@@ -216,7 +216,6 @@ class ReadyConnections:
             attempt = Connecting(
                 self.route,
                 addresses,
-                dialer=self._dialer,
                 timeout=self.route.timeout,
                 connected=self._connected,
                 failed=self._failed,

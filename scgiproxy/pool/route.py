@@ -9,6 +9,7 @@ from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.resolve import Addresses
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.sticky import Session
+from scgiproxy.wire.dial import Dialer, Dials
 
 if TYPE_CHECKING:
     from scgiproxy.pool.readiness import ReadyConnections
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 class Route:
     """What the attempts to reach one backend need, worked out beforehand.
 
+    `dialer` connects to it, by `dialer`, and through TLS if the backend wants that; what
+    `Dialer.through_tls` raises is raised here.
+
     `ready` has connections that are kept ready for it, while any are to be (`pool.readiness`).
     """
 
     __slots__ = (
         "addresses",
         "backend",
+        "dialer",
         "environment",
         "keepalive",
         "on_unix",
@@ -31,9 +36,18 @@ class Route:
     )
 
     def __init__(
-        self, backend: Backend, addresses: Addresses, timeout: float, *, balancer: str | None
+        self,
+        backend: Backend,
+        addresses: Addresses,
+        timeout: float,
+        *,
+        balancer: str | None,
+        dialer: Dialer,
     ) -> None:
         settings = backend.settings
+        self.dialer: Dials = dialer
+        if settings.tls is not None:
+            self.dialer = dialer.through_tls(settings.tls, backend.host)
         self.backend = backend
         self.addresses = addresses
         self.ready: ReadyConnections | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from scgiproxy.rules.health import HealthCheck
+from scgiproxy.rules.tls import TlsSettings
 
 
 class Flag(Enum):
@@ -80,3 +81,5 @@ class BackendSettings:
     """`ejectrate`: the share of faulty exchanges (0 to 1) that puts a member in error."""
     health: HealthCheck | None = None
     """How a member is checked, if it is."""
+    tls: TlsSettings | None = None
+    """Of ``scgis://``; None is TCP, or a UNIX socket, as it is."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from scgiproxy.rules.tls import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,5 @@ class BalancerSettings:
     nonce: str | None = None
     """What a change by the balancer-manager must carry; None makes one up at start. Empty:
     nothing (``nonce=None`` in the file)."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    """For a member that is added with ``scgis://``."""

@@ -211,4 +211,5 @@ def _url_base(target: BackendUrl | None) -> bytes:
         return label[: len(label) - len(target.path)]
     if target.address is None:
         return b"balancer://" + target.balancer.encode("utf-8", "surrogateescape")
-    return f"scgi://{target.address}".encode("utf-8", "surrogateescape")
+    scheme = "scgis" if target.secure else "scgi"
+    return f"{scheme}://{target.address}".encode("utf-8", "surrogateescape")

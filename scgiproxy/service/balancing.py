@@ -16,6 +16,7 @@ from scgiproxy.pool.methods.apache import ByRequests
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.parameters import suggest
 from scgiproxy.service.members import BalancerMembers
+from scgiproxy.service.tls import tls_problem
 from scgiproxy.wire.dial import Dialer
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class Balancing:
                 self._resolver.lookup(address)
             except ValueError as error:
                 self._tell([member.position], f"BalancerMember: {error}")
+                return False
+        if address is not None:
+            source = str(member.position)
+            problem = tls_problem(self._dialer, member.settings, address, source)
+            if problem is not None:
+                self.problems.append(problem)
                 return False
         return True
 

@@ -31,6 +31,7 @@ from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
 from scgiproxy.service.spooling import check_spool_directory, make_spool_space
+from scgiproxy.service.tls import tls_problem
 from scgiproxy.web.accepting import Admission
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
@@ -263,7 +264,10 @@ class GatewayParts:
             file, _, line = mount.source.rpartition(":")
             self._problems.append(Problem(file, int(line), f"ProxyPass: {error}"))
             return False
-        return True
+        problem = tls_problem(self.dialer, mount.settings, mount.target.address, mount.source)
+        if problem is not None:
+            self._problems.append(problem)
+        return problem is None
 
     def _balancer(self, key: str, timeout: float) -> Pool:
         found = self._balancers.get(key)

@@ -126,7 +126,9 @@ class _Line:
         if self.is_service:
             settings = replace(settings, lbset=one.lbset, load_factor=one.load_factor)
         path = self.member.url.path.decode("utf-8", "surrogateescape")
-        backend = self._backend(f"scgi://{one.address}{path}", one.address, settings)
+        scheme = "scgis" if self.member.url.secure else "scgi"
+        label = f"{scheme}://{one.address}{path}"
+        backend = self._backend(label, one.address, settings, one.name)
         if not is_first:
             # Among others that have been there for a while, as after an error.
             now = backend.up_since = self._clock.seconds()
@@ -148,6 +150,15 @@ class _Line:
         discovery = self.member.discovery
         return discovery is not None and discovery.kind is RecordKind.SERVICE
 
-    def _backend(self, label: str, address: Address, settings: BackendSettings) -> Backend:
-        path = self.member.url.path
-        return Backend(label, address, path, settings, clock=self._clock, balancer=self._balancer)
+    def _backend(
+        self, label: str, address: Address, settings: BackendSettings, server_name: str = ""
+    ) -> Backend:
+        return Backend(
+            label,
+            address,
+            self.member.url.path,
+            settings,
+            clock=self._clock,
+            balancer=self._balancer,
+            server_name=server_name,
+        )

@@ -272,8 +272,13 @@ class ScgiClientProtocol:
                 raise SendFailed("the backend closed while the request was being sent")
             # A backend that closes with request bytes unread resets the connection, whole answer
             # or not; without a body to leave unread, a reset means that it broke.
-            if not reason.check(ConnectionDone) and not (had_body and self.phase is _BODY):
-                raise TruncatedResponse("the backend reset the connection")
+            if not reason.check(ConnectionDone):
+                # Of TLS, whose end nobody else can make.
+                explain = getattr(self.transport, "explain_end", None)
+                if explain is not None:
+                    raise TruncatedResponse(explain(reason))
+                if not (had_body and self.phase is _BODY):
+                    raise TruncatedResponse("the backend reset the connection")
             events = self._parser.eof()
         except BackendError as error:
             if self._send_failed and getattr(self.transport, "unread", False):

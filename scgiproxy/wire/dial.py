@@ -8,7 +8,7 @@ descriptors the `Dialer` does it with a socket alone; on others it asks the reac
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.posixbase import PosixReactorBase
 
@@ -19,6 +19,11 @@ from scgiproxy.wire.dialattempt import DialAttempt
 from scgiproxy.wire.reactor_dial import DialFactory, ReactorDial
 from scgiproxy.wire.streamsocket import SocketAddress
 
+if TYPE_CHECKING:
+    from scgiproxy.rules.tls import TlsSettings
+    from scgiproxy.wire.tls import TlsContext
+    from scgiproxy.wire.tlsdial import TlsDialer
+
 
 class Dialling(Protocol):
     """What `Dialer.dial` returns: the part of IConnector that one attempt needs."""
@@ -28,6 +33,21 @@ class Dialling(Protocol):
 
     def disconnect(self) -> None:
         """Give up, or close the connection if there is one already."""
+
+
+class Dials(Protocol):
+    """Who makes connections: a `Dialer`, or a `wire.tlsdial.TlsDialer`."""
+
+    def dial(
+        self,
+        address: SocketAddress,
+        factory: DialFactory,
+        timeout: float,
+        *,
+        keepalive: bool = False,
+        wait_for_backlog: bool = True,
+    ) -> Dialling:
+        """See `Dialer.dial`."""
 
 
 class Dialer:
@@ -52,6 +72,27 @@ class Dialer:
         elif descriptors is None:
             descriptors = descriptors_of(reactor)
         self.descriptors = descriptors
+        self._contexts: dict[TlsSettings, TlsContext] = {}
+
+    def through_tls(self, settings: TlsSettings, name: str) -> TlsDialer:
+        """One that does the same, and speaks TLS with the host `name` then.
+
+        What connections with the same settings share is made once. Raises ValueError for what
+        cannot be used (see `wire.tls`), and without the packages for TLS.
+        """
+        # Here, since OpenSSL costs 4 MiB, and most backends are spoken to without TLS.
+        try:
+            from scgiproxy.wire.tls import TlsContext, TlsPeer
+            from scgiproxy.wire.tlsdial import TlsDialer
+        except ImportError as error:
+            raise ValueError(
+                f"scgis:// needs packages that are not installed ({error}); expected them after"
+                " pip install 'scgiproxy[tls]'"
+            ) from None
+        context = self._contexts.get(settings)
+        if context is None:
+            context = self._contexts[settings] = TlsContext(settings)
+        return TlsDialer(self, TlsPeer(context, name))
 
     def dial(
         self,

@@ -49,7 +49,8 @@ class ReadyConnection(Protocol):
 
     def is_alive(self) -> bool:
         """Ask the socket, as what has happened to it may not have been told yet."""
-        transport = self.transport
+        # TLS has a connection of OpenSSL's for a handle; what has come is seen below it.
+        transport = getattr(self.transport, "plain", self.transport)
         if not ISystemHandle.providedBy(transport):
             return True
         handle: Any = transport.getHandle()

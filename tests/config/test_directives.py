@@ -14,7 +14,7 @@ from scgiproxy.config.table import Context, Directive
 from scgiproxy.rules.mapping import Alias
 from scgiproxy.rules.settings import AccessLog, BasicAuth, ServerSettings, Settings
 from tests.config.examples import EXAMPLES
-from tests.config.examples.base import Example
+from tests.config.examples.base import Example, make_files
 from tests.config.loading import load, notes_of, problems_of
 
 ENVIRONMENT = {"HOME": "/home/me", "LANG": "C"}
@@ -31,8 +31,7 @@ INERT = [row for row in DIRECTIVES.values() if row.inert and row.name not in EXA
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    for name in ("users", "others"):
-        (tmp_path / name).touch()
+    make_files(tmp_path)
     return str(tmp_path)
 
 
@@ -44,6 +43,8 @@ def _expected(value: Any, folder: str) -> Any:
     """The value of an example with the folder's name in it."""
     if isinstance(value, str):
         return value.replace("{tmp}", folder)
+    if isinstance(value, list):
+        return [_expected(each, folder) for each in value]
     if isinstance(value, tuple):
         return tuple(_expected(each, folder) for each in value)
     if isinstance(value, AccessLog):

@@ -19,6 +19,7 @@ WORKER_EXAMPLES: dict[str, tuple[str, str, Any, str]] = {
     "acquire": ("500", "acquire", 0.5, "soon"),
     "max": ("5", "max_connections", 5, "0"),
     "maxheader": ("2000", "max_header", 2000, "100"),
+    "sslmode": ("Verify-CA", "", None, "disable"),
     "halfclose": ("On", "half_close", True, "yes"),
     "pathinfo": ("Off", "path_info", False, "1"),
     "keepalive": ("on", "keepalive", True, "maybe"),
@@ -54,7 +55,8 @@ FOR_MEMBERS = (
 
 def _member(parameters: str) -> tuple[BackendSettings, list[str]]:
     """Of a member beside another one, whose route is r2."""
-    member = "BalancerMember balancer://b scgi://localhost"
+    scheme = "scgis" if parameters.lower().startswith("sslmode") else "scgi"
+    member = f"BalancerMember balancer://b {scheme}://localhost"
     config = load(f"ProxyPass /b balancer://b\n{member} {parameters}\n{member}:4001 route=r2")
     return config.balancers["b"].members[0].settings, [note.message for note in config.notes]
 

@@ -34,9 +34,8 @@ class Scene:
         )
         self.told: list[object] = []
         self.connecting = Connecting(
-            Route(backend, self.addresses, 60.0, balancer=None),
+            Route(backend, self.addresses, 60.0, balancer=None, dialer=self.dialer),
             self.addresses.current(),
-            dialer=self.dialer,  # type: ignore[arg-type]
             timeout=7.0,
             connected=self.connected,
             failed=self.failed,

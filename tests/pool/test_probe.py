@@ -55,7 +55,9 @@ class Scene:
         self.results: list[tuple[bool | None, str]] = []
         self.backend = backend(**settings)
         self.addresses = addresses or Addresses((FIRST,))
-        route = Route(self.backend, self.addresses, connect_timeout, balancer="app")
+        route = Route(
+            self.backend, self.addresses, connect_timeout, balancer="app", dialer=self.dialer
+        )
         self.probe = Probe(
             route,
             lambda *told: self.results.append(told),

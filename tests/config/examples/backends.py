@@ -9,6 +9,7 @@ from typing import Any
 from scgiproxy.config.model import Config
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.rewriting import CookieRule, ReverseRule
+from scgiproxy.rules.tls import TlsSettings, TlsVerify, TlsVersion
 from tests.config.examples.base import (
     FLAG,
     Example,
@@ -50,6 +51,27 @@ def _literal(path: str) -> bytes:
 
 def _expression(path: str) -> re.Pattern[bytes]:
     return re.compile(path.encode(), re.DOTALL)
+
+
+def _tls(
+    good: str,
+    value: Any,
+    bad: str,
+    says: str,
+    other: str,
+    merged: Any,
+    read: Callable[[TlsSettings], Any],
+) -> Example:
+    """A part of what is said of TLS to the backend of a host's mount."""
+
+    def read_last(config: Config) -> Any:
+        tls = last(config).mounts[-1].settings.tls
+        assert tls is not None
+        return read(tls)
+
+    mount = "ProxyPass /tls scgis://localhost"
+    inner = "<Proxy scgis://localhost>\n{}\n</Proxy>"
+    return Example(good, value, bad, says, other, merged, read_last, inner=inner, more=mount)
 
 
 EXAMPLES: dict[str, Example] = {
@@ -171,5 +193,59 @@ EXAMPLES: dict[str, Example] = {
         "cannot be an attribute of a cookie",
         "ProxyPassReverseCookiePath /c /d",
         (CookieRule(b"/", b"/a"), CookieRule(b"/c", b"/d")),
+    ),
+    "SSLProxyCACertificateFile": _tls(
+        "SSLProxyCACertificateFile {tmp}/ca.pem",
+        ["{tmp}/ca.pem"],
+        "SSLProxyCACertificateFile {tmp}/nothing",
+        "'{tmp}/nothing' cannot be read: No such file or directory",
+        "SSLProxyCACertificateFile {tmp}/own.pem",
+        ["{tmp}/own.pem"],
+        lambda tls: [file.path for file in tls.authorities],
+    ),
+    "SSLProxyCACertificatePath": _tls(
+        "SSLProxyCACertificatePath {tmp}/authorities",
+        ["{tmp}/authorities"],
+        "SSLProxyCACertificatePath {tmp}/empty",
+        "no file in '{tmp}/empty' has a certificate (PEM) in it",
+        "SSLProxyCACertificatePath {tmp}",
+        ["{tmp}"],
+        lambda tls: [file.path for file in tls.authorities],
+    ),
+    "SSLProxyMachineCertificateFile": _tls(
+        "SSLProxyMachineCertificateFile {tmp}/own.pem",
+        "{tmp}/own.pem",
+        "SSLProxyMachineCertificateFile {tmp}/ca.pem",
+        "'{tmp}/ca.pem' has no private key (PEM) in it, only certificates",
+        "SSLProxyMachineCertificateFile {tmp}/own.pem",
+        "{tmp}/own.pem",
+        lambda tls: tls.certificate.path,
+    ),
+    "SSLProxyVerify": _tls(
+        "SSLProxyVerify none",
+        TlsVerify.NOTHING,
+        "SSLProxyVerify optional",
+        "expected one of none, require, got 'optional'",
+        "SSLProxyVerify require",
+        TlsVerify.NAME,
+        lambda tls: tls.verify,
+    ),
+    "SSLProxyCheckPeerName": _tls(
+        "SSLProxyCheckPeerName off",
+        TlsVerify.CHAIN,
+        "SSLProxyCheckPeerName maybe",
+        FLAG,
+        "SSLProxyCheckPeerName On",
+        TlsVerify.NAME,
+        lambda tls: tls.verify,
+    ),
+    "SSLProxyProtocol": _tls(
+        "SSLProxyProtocol all -TLSv1 -TLSv1.1 -TLSv1.2",
+        (TlsVersion.TLS_1_3,),
+        "SSLProxyProtocol TLSv1.1",
+        "expected all, TLSv1.2 or TLSv1.3, with + or -, got 'TLSv1.1'",
+        "SSLProxyProtocol +tlsv1.2",
+        (TlsVersion.TLS_1_2,),
+        lambda tls: tls.versions,
     ),
 }

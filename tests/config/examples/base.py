@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scgiproxy.config.model import Config
+from tests.certificates import authority
 from tests.config.loading import settings_of
 
 HOST = "<VirtualHost *:8080>\n{}\n</VirtualHost>"
@@ -17,7 +19,7 @@ OUTER_LOCATION = "<Location />\n{}\n</Location>"
 @dataclass(frozen=True)
 class Example:
     """`good` means `value`; `bad` is refused with `says` in the message; `good` in an outer place
-    and `other` in an inner one give `merged`. ``{tmp}`` is a folder with the file ``users``."""
+    and `other` in an inner one give `merged`. ``{tmp}`` is a folder with what `make_files` makes."""
 
     good: str
     value: Any
@@ -30,6 +32,17 @@ class Example:
     inner: str = HOST
     more: str = ""
     """Other lines that the example needs, at the end of the file."""
+
+
+def make_files(folder: Path) -> None:
+    """What there is in ``{tmp}``."""
+    for name in ("users", "others"):
+        (folder / name).touch()
+    for name in ("empty", "authorities"):
+        (folder / name).mkdir()
+    (folder / "ca.pem").write_bytes(authority().certificate)
+    (folder / "authorities" / "ca.pem").write_bytes(authority().certificate)
+    authority().issue("gateway", is_client=True).write(folder / "own.pem")
 
 
 def last(config: Config) -> Any:

@@ -15,6 +15,7 @@ from scgiproxy.errors import ConfigError
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.workers.handover import Handover
 from tests.config.examples import EXAMPLES
+from tests.config.examples.base import make_files
 from tests.config.generated import TEXTS
 from tests.config.loading import load
 
@@ -72,8 +73,7 @@ def assert_same(config: Config) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_directive(name: str, tmp_path: Path) -> None:
     """Whatever its example makes of it."""
-    for file in ("users", "others"):
-        (tmp_path / file).touch()
+    make_files(tmp_path)
     example = EXAMPLES[name]
     text = f"{example.outer.replace('{}', example.good)}\n{example.more}"
     config = load(text.replace("{tmp}", str(tmp_path)), environment={"HOME": "/h", "LANG": "C"})
