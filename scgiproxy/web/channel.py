@@ -218,20 +218,9 @@ class HttpChannel(Pipeline):
         if not request.keep_alive or request is self._receiving:
             self._close()
             return
-        self._await_client()
+        self._await_client(self._in_head)
         if self._queue:
             self._advance()
-
-    def _await_client(self) -> None:
-        """Wait, now that nothing is being answered."""
-        if self._send_blocked:
-            self._await_reader()
-        elif self._in_head:
-            self._begin_stage(self.limits.header)
-        elif self._receiving is not None:
-            self._await_bytes()
-        else:
-            self._extend(self._terms.keep_alive_timeout)
 
     @property
     def _in_head(self) -> bool:
@@ -304,7 +293,7 @@ class HttpChannel(Pipeline):
         elif self._active is None and self._queue:
             self._advance()
         elif self._active is None and self._accepting:
-            self._await_client()
+            self._await_client(self._in_head)
 
     @property
     def phase(self) -> ConnectionPhase:

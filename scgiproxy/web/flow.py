@@ -218,6 +218,17 @@ class FlowControl:
 
     # -- deadlines -----------------------------------------------------------------------------
 
+    def _await_client(self, in_head: bool) -> None:
+        """Wait, now that nothing is being answered; `in_head`: the next head has begun."""
+        if self._send_blocked:
+            self._await_reader()
+        elif in_head:
+            self._begin_stage(self.limits.header)
+        elif self._receiving is not None:
+            self._await_bytes()
+        else:
+            self._extend(self._terms.keep_alive_timeout)
+
     def _extend(self, seconds: float) -> None:
         """Wait `seconds` from now for the client."""
         self._look_at(self.factory.seconds() + seconds)

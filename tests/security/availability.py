@@ -16,8 +16,11 @@ DENIAL_OF_SERVICE = (
             "tests/web/test_read_timeouts.py::test_whole_heads",
             "tests/web/test_read_timeouts.py::test_whole_bodies",
             "tests/web/test_send_timeouts.py::test_least_rate",
+            "tests/bench/test_slow.py::test_slow_clients_are_cut",
+            "tests/e2e/test_descriptors.py::test_exhausted",
+            "tests/e2e/test_descriptors.py::test_over_max_connections",
+            "tests/e2e/test_descriptors.py::test_over_max_connections_per_ip",
         ),
-        to_come="five thousand slow clients at a time, beside one that is not slow",
     ),
     Row(
         "a client that leaves in a body leaves its backend occupied",
@@ -25,6 +28,7 @@ DENIAL_OF_SERVICE = (
         (
             "tests/web/test_exchange_leaving.py",
             "tests/e2e/test_leaving_clients.py::test_the_backend_is_free_for_the_next",
+            "tests/e2e/test_leaving_clients.py::test_at_each_point_of_a_request",
         ),
     ),
     Row(
@@ -119,6 +123,7 @@ DENIAL_OF_SERVICE = (
             "tests/wire/test_client_deadlines.py::test_a_head_in_drips_is_not_in_time",
             "tests/wire/test_client_deadlines.py::test_body_that_stops",
             "tests/wire/test_client_deadlines.py::test_backend_that_does_not_read",
+            "tests/web/test_exchange_duration.py::test_before_the_first_byte",
         ),
     ),
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from scgiproxy.web.connection import MOST_HELD, MOST_JOINED
 from tests.web.prompt import Served
@@ -189,3 +191,29 @@ async def test_a_client_that_has_gone(served: Served) -> None:
     await served.server.lost
     served.transport.write(b"more")
     served.turn.end_turn()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_client_has_acknowledged(served: Served) -> None:
+    """Not what waits in the kernel; a UNIX socket cannot tell."""
+    connection = served.transport
+    if served.client.family == socket.AF_UNIX or sys.platform != "linux":
+        assert (connection.bytes_taken(), connection.bytes_come()) == (None, None)
+        return
+    before, come = connection.bytes_taken(), connection.bytes_come()
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    connection.registerProducer(served.server, True)
+    connection.write(b"x" * BIG)
+    served.client.send(b"hello")
+    assert connection.bytes_taken() - before < BIG
+    assert connection.bytes_come() - come == 5
+    await read_until(reactor, served.client, BIG)
+    for _ in range(500):  # the last of it may be acknowledged a little later
+        if connection.bytes_taken() - before >= BIG:
+            break
+        await deferLater(reactor, 0.01)
+    assert connection.bytes_taken() - before == BIG
+    connection.unregisterProducer()
+    connection.abortConnection()
+    await served.server.lost
+    assert connection.bytes_taken() is None
