@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 
 class TlsVerify(Enum):
@@ -43,6 +44,11 @@ class PemFile:
     path: str
     data: bytes = field(repr=False)
     source: str = field(default="", compare=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> PemFile:
+        """What is in that file now. Raises OSError."""
+        return cls(str(path), Path(path).read_bytes())
 
 
 @dataclass(frozen=True, slots=True)

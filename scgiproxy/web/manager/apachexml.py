@@ -55,7 +55,7 @@ def _member(member: MemberState) -> Pairs:
     host, port = _place(member.name)
     limit = member.limit or 0
     yield "name", member.name
-    yield "scheme", "scgi"
+    yield "scheme", "scgis" if member.name.lower().startswith("scgis:") else "scgi"
     yield "hostname", host
     yield "loadfactor", f"{member.weight:.2f}"
     yield "port", port

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IConsumer
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from scgiproxy.errors import BadRequest, ConnectFailed, quoted
+from scgiproxy.errors import BadRequest, ConnectFailed, TlsFailed, quoted
 from scgiproxy.message.backend_url import (
     TcpAddress,
     UnixAddress,
@@ -26,6 +27,7 @@ from scgiproxy.message.backend_url import (
 )
 from scgiproxy.message.environ import StaticEnviron, request_block
 from scgiproxy.message.headers import HeaderList, is_token
+from scgiproxy.rules.tls import TlsSettings
 from scgiproxy.wire.agent.response import AgentRequest, ResponseReceiver
 from scgiproxy.wire.client import ScgiClientProtocol, ScgiRequest
 from scgiproxy.wire.clientfactory import ScgiClientFactory
@@ -49,6 +51,8 @@ class ScgiAgent:
     - `max_spool`: bytes of a body of unknown length, which has to be spooled as SCGI wants its
       length first; 0 is no limit.
     - `variables`: more variables for each request, such as ``{b"REMOTE_USER": b"ann"}``.
+    - `tls`: for ``scgis://host:port/path``: whom to trust, and what to say of oneself; by default the
+      authorities of the system, and nothing. Needs the packages of ``scgiproxy[tls]``.
 
     A relative Location cannot be followed, for ``urllib`` does not know the scheme.
     """
@@ -62,6 +66,7 @@ class ScgiAgent:
         connect_timeout: float = 10.0,
         max_spool: int = 64 << 20,
         variables: Mapping[bytes, bytes] | None = None,
+        tls: TlsSettings | None = None,
     ) -> None:
         self._reactor = reactor
         self._socket = socket
@@ -69,6 +74,7 @@ class ScgiAgent:
         self._connect_timeout = connect_timeout
         self._max_spool = max_spool
         self._variables = dict(variables or {})
+        self._tls = tls or TlsSettings()
         self._wheel = DeadlineWheel(reactor)
         self._dialer = Dialer(reactor, self._wheel)
 
@@ -87,19 +93,17 @@ class ScgiAgent:
         """
         headers = headers or Headers()
         try:
-            address, block = self._prepare(method, uri, headers)
-        except BadRequest as error:
+            where, block = self._prepare(method, uri, headers)
+        except (BadRequest, TlsFailed) as error:
             return _failed(error)
         asked = AgentRequest(method, uri, headers)
         if bodyProducer is not None and bodyProducer.length == UNKNOWN_LENGTH:
-            return self._spooled(asked, address, block, bodyProducer)
+            return self._spooled(asked, where, block, bodyProducer)
         body = None if bodyProducer is None else MeasuredBody(bodyProducer)
-        return self._send(asked, address, ScgiRequest(block, body, method == b"HEAD"))
+        return self._send(asked, where, ScgiRequest(block, body, method == b"HEAD"))
 
-    def _prepare(
-        self, method: bytes, uri: bytes, headers: Headers
-    ) -> tuple[TcpAddress | UnixAddress, bytes]:
-        """Where to connect, and the header block. Raises BadRequest."""
+    def _prepare(self, method: bytes, uri: bytes, headers: Headers) -> tuple[_Where, bytes]:
+        """Where to connect, and the header block. Raises BadRequest, TlsFailed."""
         if not is_token(method):
             raise BadRequest(f"{quoted(method)} is no method")
         without_fragment = uri.partition(b"#")[0]
@@ -115,6 +119,7 @@ class ScgiAgent:
         address = url.address if self._socket is None else UnixAddress(self._socket)
         if address is None:
             raise BadRequest(f"{quoted(uri, 200)} is no single application but a balancer")
+        where = self._where(address, url.secure)
         name = b"[%b]" % host.encode() if ":" in host else host.encode()
         fields: HeaderList = [
             (field, value) for field, values in headers.getAllRawHeaders() for value in values
@@ -139,12 +144,22 @@ class ScgiAgent:
             remote_port=b"",
             pass_authorization=True,
         )
-        return address, block
+        return where, block
+
+    def _where(self, address: TcpAddress | UnixAddress, secure: bool) -> _Where:
+        if not secure:
+            return _Where(address, self._dialer)
+        if isinstance(address, UnixAddress):
+            raise BadRequest("TLS is for TCP and not for a UNIX socket; expected scgi://")
+        try:
+            return _Where(address, self._dialer.through_tls(self._tls, address.host))
+        except ValueError as error:
+            raise TlsFailed(f"no TLS with {address}: {error}") from error
 
     def _spooled(
         self,
         asked: AgentRequest,
-        address: TcpAddress | UnixAddress,
+        where: _Where,
         block: bytes,
         producer: IBodyProducer,
     ) -> Deferred[IResponse]:
@@ -152,7 +167,7 @@ class ScgiAgent:
 
         def send(_: object) -> Deferred[IResponse]:
             request = ScgiRequest(block, spool.body(), asked.method == b"HEAD")
-            return self._send(asked, address, request)
+            return self._send(asked, where, request)
 
         def give_up(failure: Failure) -> Failure:
             producer.stopProducing()
@@ -167,25 +182,55 @@ class ScgiAgent:
         return filled.addErrback(give_up).addCallback(send)
 
     def _send(
-        self, asked: AgentRequest, address: TcpAddress | UnixAddress, request: ScgiRequest
+        self, asked: AgentRequest, where: _Where, request: ScgiRequest
     ) -> Deferred[IResponse]:
         receiver = ResponseReceiver(asked)
         factory = _ExchangeFactory(
             request, receiver, wheel=self._wheel, clock=self._reactor, timeout=self._timeout
         )
+        address = where.address
         socket_address = _socket_address(address)
         if socket_address is not None:
-            dialling = self._dialer.dial(socket_address, factory, self._connect_timeout)
+            dialling = where.dialer.dial(socket_address, factory, self._connect_timeout)
             receiver.stop_connecting = dialling.stopConnecting
-        else:
-            assert isinstance(address, TcpAddress)
-            endpoint = HostnameEndpoint(
-                self._reactor, address.host, address.port, timeout=self._connect_timeout
-            )
+            return receiver.response
+        assert isinstance(address, TcpAddress)
+        endpoint = HostnameEndpoint(
+            self._reactor, address.host, address.port, timeout=self._connect_timeout
+        )
+        if where.dialer is self._dialer:
             connecting = endpoint.connect(factory)
             receiver.stop_connecting = connecting.cancel
-            connecting.addErrback(factory.connection_failed)
+        else:
+            attempt = where.dialer.attempt(address, factory, self._connect_timeout)
+            connecting = endpoint.connect(_Handshaking(attempt))
+
+            def stop() -> None:
+                connecting.cancel()
+                attempt.stopConnecting()
+
+            receiver.stop_connecting = stop
+        connecting.addErrback(factory.connection_failed)
         return receiver.response
+
+
+class _Where(NamedTuple):
+    """Where a request goes, and by what (a `Dialer` or a `wire.tlsdial.TlsDialer`)."""
+
+    address: TcpAddress | UnixAddress
+    dialer: Any
+
+
+class _Handshaking(Factory):
+    """The factory of a TLS `attempt` for an endpoint."""
+
+    noisy = False
+
+    def __init__(self, attempt: Any) -> None:
+        self._attempt = attempt
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._attempt.buildProtocol(addr)
 
 
 class _ExchangeFactory(ScgiClientFactory):
