@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -10,9 +11,11 @@ import pytest_twisted
 from scgiproxy.message.backend_url import TcpAddress
 from scgiproxy.pool.nameservers import ConfiguredServer, NameServers, SystemServers
 from scgiproxy.rules.discovery import member_route
+from tests.certificates import authority
 from tests.directives.behaviours import behaviour
 from tests.directives.gateway import HELLO, Configured, ConfiguredGateway
 from tests.pool.names import FakeNames
+from tests.web.tlsend import TlsEnd
 
 ONE, TWO, THREE = (f"192.0.2.{number}:4001" for number in (1, 2, 3))
 BALANCER = """
@@ -292,3 +295,26 @@ def test_members_are_told_of(known: Known) -> None:
     known.change(gateway, "192.0.2.2")
     known.change(gateway, "192.0.2.1", "192.0.2.2", "192.0.2.3")
     assert changes == [1, 3]
+
+
+@behaviour("discover=", "SSLProxyCACertificateFile")
+@pytest.mark.parametrize(("name", "is_trusted"), [("app.example", True), ("192.0.2.1", False)])
+def test_certificate_of_a_member_that_was_found(
+    known: Known, tmp_path: Path, name: str, is_trusted: bool
+) -> None:
+    """It is for the name that was asked for: a name server that lies finds nobody for it."""
+    (tmp_path / "ca.pem").write_bytes(authority().certificate)
+    gateway = known.start(
+        f"SSLProxyCACertificateFile {tmp_path}/ca.pem\n{balancer()}".replace("scgi://", "scgis://")
+    )
+    (pool,) = gateway.parts.pools
+    assert [one.label for one in pool.backends] == [
+        "scgis://192.0.2.1:4001",
+        "scgis://192.0.2.2:4001",
+    ]
+    gateway.send("/")
+    tls = TlsEnd(gateway.accept(), authority().issue(name))
+    gateway.settle()
+    tls.pump()
+    assert tls.server_name == b"app.example"
+    assert bool(tls.data) is is_trusted
