@@ -1,6 +1,6 @@
 """What slow clients cost everybody else, and when they are cut::
 
-    python -m tests.bench.slow [--clients 5000] [--kind header|body|read] [--alone 15]
+    python -m tests.bench.slow [--clients 5000] [--kind header|body|read] [--ramp 5]
 
 A client on one connection is served alone for a while, and then while the slow ones come, send a byte
 each ten seconds (or read one), and are cut. Prints its percentiles of both times, and how many were
@@ -112,11 +112,12 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=5000)
     parser.add_argument("--kind", choices=sorted(LONGEST), default="header")
     parser.add_argument("--alone", type=float, default=15.0, help="seconds")
+    parser.add_argument("--ramp", type=float, default=5.0, help="seconds in which they come")
     chosen = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     longest = LONGEST[chosen.kind]
-    found = measure(chosen.clients, chosen.kind, chosen.alone, 5.0, longest, "")
+    found = measure(chosen.clients, chosen.kind, chosen.alone, chosen.ramp, longest, "")
     for name, outcome in (("alone", found.alone), ("with them", found.beside)):
         rate = outcome.requests / outcome.seconds
         print(
