@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
@@ -169,12 +170,13 @@ def makeService(options: Options) -> IService:
 
     A configuration that cannot be used ends the process, with its problems on standard error as
     ``--check`` prints them; so does a start for which a socket or a log file cannot be had. Use
-    `load` and `service.root.GatewayService` to handle that yourself. While it runs, neither
-    SIGHUP nor SIGUSR1 ends the process, unless somebody else has a handler for it.
+    `load` and `service.root.GatewayService` to handle that yourself. While it runs, it reads its
+    configuration again at SIGHUP, unless somebody else has a handler for it (see
+    `service.startup.ProcessService`).
     """
     from twisted.internet import reactor
 
-    from scgiproxy.service.gateway import make_gateway
+    from scgiproxy.service.gateway import check, make_gateway, reload_gateway
     from scgiproxy.service.startup import ProcessService
 
     made: list[GatewayService] = []
@@ -182,12 +184,20 @@ def makeService(options: Options) -> IService:
         if options["demo"]:
             return ProcessService(_demo(options, reactor), reactor)
         load(options, lambda config: made.append(make_gateway(config, reactor)))
-        process = ProcessService(made[0], reactor)
-        made[0].on_failure = process.fail
-        return process
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None
+    (gateway,) = made
+    if options["config"]:
+        # A daemon has another working directory when it reads it again.
+        options["config"] = str(Path(options["config"]).absolute())
+
+    def load_again() -> Config:
+        return load(options, lambda config: check(config, reactor))
+
+    process = ProcessService(gateway, reactor, lambda: reload_gateway(gateway, load_again))
+    gateway.on_failure = process.fail
+    return process
 
 
 def _demo(options: Options, reactor: Any) -> DemoService:

@@ -86,26 +86,14 @@ class Backend(Member):
         self.address = address
         self._server_name = server_name
         self.path = path
-        self.settings = settings
-        self.written: BackendSettings | None = None
         self.balancer = balancer
         self.member = balancer is not None
-        self.disabled = settings.disabled
-        self.stopped = settings.stopped
-        self.draining = settings.draining
-        self.standby = settings.standby
-        self.spare = settings.spare
-        self.ignore_errors = settings.ignore_errors or not self.member
         self.check_failed = False
-        self.route = settings.route
-        self.redirect = settings.redirect
-        self.lbset = settings.lbset
-        self.limit = settings.max_connections
         self.places: int | None = None
         self.elsewhere = 0
         self.sharing: Sharing | None = None
         self.is_copy = False
-        self.factor = self.full_factor = round(settings.load_factor * 100)
+        self.factor = self.full_factor = 0
         self.load = 0
         self.latency = 0.0
         self.latency_at = 0.0
@@ -123,9 +111,38 @@ class Backend(Member):
         self.last_probe: ProbeResult | None = None
         self.on_unreachable: Callable[[Backend], object] | None = None
         self.statistics = BackendStatistics()
-        self._rate = None if settings.eject_rate is None else ErrorRate(settings.eject_rate)
+        self._rate: ErrorRate | None = None
         self._clock = clock
         self._life = make_life(self)
+        self.configure(settings)
+
+    def configure(self, settings: BackendSettings) -> None:
+        """Be as `settings` say, whatever was changed meanwhile. What was found out and counted stays.
+        The pool is to be told of it (see `Pool.change`)."""
+        self.settings = settings
+        self.written: BackendSettings | None = None
+        self.disabled = settings.disabled
+        self.stopped = settings.stopped
+        self.draining = settings.draining
+        self.standby = settings.standby
+        self.spare = settings.spare
+        self.ignore_errors = settings.ignore_errors or not self.member
+        self.route = settings.route
+        self.redirect = settings.redirect
+        self.lbset = settings.lbset
+        self.limit = settings.max_connections
+        is_warm = self.factor == self.full_factor
+        self.factor = self.full_factor = round(settings.load_factor * 100)
+        if not is_warm:
+            self.warm(self._clock.seconds())
+        if settings.health is None:
+            # Nobody else would ever take it back.
+            self.check_failed = False
+        limit = settings.eject_rate
+        if limit is None:
+            self._rate = None
+        elif self._rate is None or self._rate.limit != limit:
+            self._rate = ErrorRate(limit)
 
     def __repr__(self) -> str:
         limit = "" if self.limit is None else f" of {self.limit}"

@@ -80,13 +80,16 @@ class Pool:
         self.set_method(self._selection.method)
         self.set_backends(backends)
 
-    def set_backends(self, backends: Sequence[Backend]) -> None:
+    def set_backends(self, backends: Sequence[Backend], *, drain: bool = True) -> None:
         """Have these members from now on; exchanges with one that is gone end in peace.
 
-        Also to be called when flags, routes or sets of members have changed.
+        Also to be called when flags, routes or sets of members have changed. Without `drain` who
+        waits is not served yet: something else is about to change.
         """
-        for backend in self.routes.keys() - set(backends):
-            del self.routes[backend]
+        there = set(backends)
+        for backend, route in list(self.routes.items()):
+            if backend not in there or not route.fits(self._connect_timeout):
+                del self.routes[backend]
         for backend in backends:
             if backend not in self.routes:
                 self.routes[backend] = Route(
@@ -99,7 +102,13 @@ class Pool:
         self.backends = tuple(backends)
         self._selection.change(backends)
         self._queue.sort(self._selection.routes)
-        self.drain()
+        if drain:
+            self.drain()
+
+    def change(self, settings: BalancerSettings | None, connect_timeout: float) -> None:
+        """Another configuration says so; `set_backends` is to follow."""
+        self._connect_timeout = connect_timeout
+        self.settings = self._selection.settings = settings or _ALONE
 
     def set_settings(self, settings: BalancerSettings) -> None:
         """Other parameters of the balancer; its method stays (see `set_method`)."""

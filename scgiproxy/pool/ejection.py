@@ -12,10 +12,10 @@ FEWEST = 10
 class ErrorRate:
     """Counts exchanges and faults of the last `WINDOW` seconds; `limit` is a share from 0 to 1."""
 
-    __slots__ = ("_begun", "_faults", "_limit", "_older_faults", "_older_total", "_total")
+    __slots__ = ("_begun", "_faults", "_older_faults", "_older_total", "_total", "limit")
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._begun = 0.0
         self._total = self._faults = self._older_total = self._older_faults = 0
 
@@ -32,7 +32,7 @@ class ErrorRate:
         self._faults += fault
         total = self._total + self._older_total
         faults = self._faults + self._older_faults
-        if not fault or total < FEWEST or faults < self._limit * total:
+        if not fault or total < FEWEST or faults < self.limit * total:
             return False
         self._total = self._faults = self._older_total = self._older_faults = 0
         return True

@@ -82,6 +82,12 @@ class HealthChecks:
             self._subjects.popitem()[1].end()
         self._checks.clear()
 
+    def change(self, pools: Iterable[Pool], at_once: int, server_software: bytes) -> None:
+        """Another configuration says so; `update` is to follow. What is checked already goes on."""
+        self._pools = pools
+        self._turns.at_once = max(at_once, 1)
+        self._server_software = server_software
+
     def update(self) -> None:
         """Have the members that the pools have now, as they are to be checked now. Does nothing
         while it is not running."""
@@ -89,7 +95,12 @@ class HealthChecks:
             return
         members = {one: pool for pool in self._pools for one in pool.backends if one.member}
         for backend, check in list(self._checks.items()):
-            if backend not in members or backend.settings.health != check:
+            pool = members.get(backend)
+            if (
+                pool is None
+                or backend.settings.health != check
+                or self._subjects[backend].route is not pool.routes[backend]
+            ):
                 del self._checks[backend]
                 self._subjects.pop(backend).end()
         for backend, pool in members.items():

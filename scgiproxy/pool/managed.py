@@ -51,6 +51,8 @@ class ManagedBalancer:
     - `conditions`: the ProxyHCExpr that ``w_he`` may name, by name in lower case.
     - `discovers`: whether name servers say which members there are; `recorded`: whether a member's
       load factor and set are those of an SRV record.
+    - `before`: the one of the configuration before. A member that was added to it is the same object
+      if it is added again.
 
     Changes act at once. One that cannot be made raises ValueError and changes nothing; one that
     changes something is logged once, with `by`: who has made it.
@@ -71,16 +73,19 @@ class ManagedBalancer:
         conditions: Mapping[str, HealthCondition] | None = None,
         discovers: bool = False,
         recorded: Callable[[Backend], bool] = lambda _: False,
+        before: ManagedBalancer | None = None,
     ) -> None:
         self.pool = pool
         self.key = key
         self.name = pool.name.removeprefix("balancer://")
         nonce = pool.settings.nonce
+        if nonce is None:
+            nonce = secrets.token_hex(16) if before is None else before.nonce
         self.discovers = discovers
-        self.nonce = secrets.token_hex(16) if nonce is None else nonce
+        self.nonce: str = nonce
         self.on_members: Callable[[], object] = lambda: None
         self.on_change: Callable[[], object] = lambda: None
-        self.is_copy = False
+        self.is_copy: bool = before is not None and before.is_copy
         self._factories = {
             name: factory
             for name, factory in methods.items()
@@ -93,6 +98,7 @@ class ManagedBalancer:
         # Has the separator of sessions that are asked for again.
         self._sticky = pool.settings.sticky or Sticky(b"", b"")
         self._added: list[Backend] = []
+        self._before = [] if before is None else before._added  # noqa: SLF001  of its kind
         self._overrides = Overrides(pool.settings, recorded)
         self._overrides.adopt(pool.backends)
 
@@ -295,14 +301,11 @@ class ManagedBalancer:
             )
         self._resolver.lookup(found.address)
         tls = pool.settings.tls if found.secure else None
-        member = Backend(
-            found.label,
-            found.address,
-            found.path,
-            BackendSettings(disabled=True, tls=tls),
-            clock=pool.clock,
-            balancer=self.name,
-        )
+        settings = BackendSettings(disabled=True, tls=tls)
+        where = found.label, found.address, found.path
+        same = [one for one in self._before if (one.label, one.address, one.path) == where]
+        member = (same or [Backend(*where, settings, clock=pool.clock, balancer=self.name)])[0]
+        member.configure(settings)
         self._overrides.adopt([member])
         pool.set_backends((*pool.backends, member))
         self._added.append(member)

@@ -75,6 +75,10 @@ class Readiness:
         while self._kept:
             self._kept.popitem()[1].end()
 
+    def change(self, pools: Iterable[Pool]) -> None:
+        """Another configuration has these; `update` is to follow."""
+        self._pools = pools
+
     def update(self) -> None:
         """Have the backends that the pools have now. Does nothing while it is not running."""
         if not self._running:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Address as IPv6Literal
 from ipaddress import ip_address
@@ -209,6 +209,11 @@ class Resolver:
         self._is_told = True
         for host in self._hosts.values():
             host.be_told()
+
+    def keep(self, addresses: Collection[Address]) -> None:
+        """Forget all other names. Who waits for one is told."""
+        for address in self._hosts.keys() - set(addresses):
+            del self._hosts[address]
 
     @property
     def hosts(self) -> Mapping[Address, HostAddresses]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scgiproxy.message.backend_url import UnixAddress
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.resolve import Addresses
+from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.balancer import Sticky
 from scgiproxy.rules.sticky import Session
 from scgiproxy.wire.dial import Dialer, Dials
@@ -25,6 +26,7 @@ class Route:
     """
 
     __slots__ = (
+        "_made_of",
         "addresses",
         "backend",
         "dialer",
@@ -51,12 +53,9 @@ class Route:
         self.backend = backend
         self.addresses = addresses
         self.ready: ReadyConnections | None = None
-        self.timeout = timeout
-        # Apache's order: connectiontimeout, timeout, the server's.
-        for own in (settings.timeout, settings.connect_timeout):
-            if own is not None:
-                self.timeout = own
+        self.timeout = _timeout(settings, timeout)
         self.keepalive = settings.keepalive
+        self._made_of = settings.preconnect, settings.tls
         self.on_unix = isinstance(backend.address, UnixAddress)
         self.environment: dict[bytes, bytes] = {}
         if balancer is not None:
@@ -65,6 +64,12 @@ class Route:
                 b"BALANCER_NAME": b"balancer://" + balancer.encode(errors="surrogateescape"),
                 b"BALANCER_WORKER_NAME": label.encode(errors="surrogateescape"),
             }
+
+    def fits(self, timeout: float) -> bool:
+        """Whether it is as one would be that is made now."""
+        settings = self.backend.settings
+        now = _timeout(settings, timeout), settings.keepalive, settings.preconnect, settings.tls
+        return (self.timeout, self.keepalive, *self._made_of) == now
 
     def variables(self, sticky: Sticky | None, session: Session | None) -> dict[bytes, bytes]:
         """``BALANCER_*`` for a request of `session`, in a balancer with `sticky`; none for a
@@ -82,3 +87,10 @@ class Route:
         ):
             variables[b"BALANCER_ROUTE_CHANGED"] = b"1"
         return variables
+
+
+def _timeout(settings: BackendSettings, server_timeout: float) -> float:
+    """Seconds for a connection, in Apache's order: connectiontimeout, timeout, the server's."""
+    if settings.connect_timeout is not None:
+        return settings.connect_timeout
+    return server_timeout if settings.timeout is None else settings.timeout

@@ -24,7 +24,7 @@ class Turns:
 
     def __init__(self, dialer: Dialer, at_once: int) -> None:
         self.dialer = dialer
-        self._at_once = max(at_once, 1)
+        self.at_once = max(at_once, 1)
         # Ordered, not a plain dict: taking from the front of that gets slow.
         self._waiting: OrderedDict[Subject, None] = OrderedDict()
         self._probing: set[Subject] = set()
@@ -51,7 +51,7 @@ class Turns:
             return
         self._giving = True
         try:
-            while self._waiting and len(self._probing) < self._at_once:
+            while self._waiting and len(self._probing) < self.at_once:
                 subject, _ = self._waiting.popitem(last=False)
                 self._probing.add(subject)
                 subject.turn()

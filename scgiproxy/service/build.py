@@ -15,12 +15,10 @@ from scgiproxy.config.merge import merge
 from scgiproxy.config.model import Config, VirtualHost
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.interfaces import IResourcePlugin
+from scgiproxy.message.backend_url import BackendUrl
 from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.dispatch import Pool
-from scgiproxy.pool.health import HealthChecks
 from scgiproxy.pool.managed import ManagedBalancer
-from scgiproxy.pool.readiness import Readiness
-from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.backend import BackendSettings
 from scgiproxy.rules.mapping import Mount
 from scgiproxy.rules.parameters import suggest
@@ -30,18 +28,16 @@ from scgiproxy.service.balancing import Balancing
 from scgiproxy.service.errorlog import ErrorLogs
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.persistence import Persistence
-from scgiproxy.service.spooling import check_spool_directory, make_spool_space
+from scgiproxy.service.spooling import check_spool_directory, set_spool_space
+from scgiproxy.service.succession import Process, Succession
 from scgiproxy.service.tls import tls_problem
-from scgiproxy.web.accepting import Admission
 from scgiproxy.web.accesslog import AccessLogFile
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.mount import ProxyPassResource
 from scgiproxy.web.site import GatewaySite
+from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.web.vhost import VirtualHostResource
-from scgiproxy.wire.deadline import DeadlineWheel
-from scgiproxy.wire.descriptors import Descriptors
-from scgiproxy.wire.dial import Dialer
 
 if TYPE_CHECKING:
     from scgiproxy.web.manager.resource import BalancerManagerResource
@@ -56,6 +52,12 @@ class GatewayParts:
 
     `numbers` are those of this process, unless somebody sets it who knows of more.
 
+    `process` is what there is once, whatever the configuration says: by default, new.
+
+    With `before`, those of the configuration before, they take the place of these at once: backends
+    stay the same objects, with all that is known of them, and so does what counts requests. Who calls
+    has found that `config` has no error, by making parts without `before`.
+
     Raises ConfigError for what only shows when the parts are made (an unknown SetHandler or
     lbmethod).
     """
@@ -64,35 +66,38 @@ class GatewayParts:
         self,
         config: Config,
         reactor: Any,
-        descriptors: Descriptors | None = None,
-        admission: Admission | None = None,
+        process: Process | None = None,
+        before: GatewayParts | None = None,
     ) -> None:
         self.config = config
         self.reactor = reactor
-        self.admission = admission or Admission(reactor)
-        self.wheel = DeadlineWheel(reactor)
-        self.dialer = Dialer(reactor, self.wheel, descriptors)
-        self.resolver = Resolver(reactor)
+        self.process: Process = (
+            before.process if before is not None else process or Process(reactor)
+        )
+        self.admission = self.process.admission
+        self.wheel = self.process.wheel
+        self.dialer = self.process.dialer
+        self.resolver = self.process.resolver
+        self.checks = self.process.checks
+        self.readiness = self.process.readiness
+        self.sites = self.process.sites
+        self.spool_space = self.process.spool_space
+        self.started = self.process.started
         self._authenticators = _authenticators(config, reactor)
         self.server_software = server_software(config.server_tokens)
-        self.balancing = Balancing(config, reactor, self.resolver, self.dialer)
+        old: Balancing | None = None if before is None else before.balancing
+        self.balancing: Balancing = Balancing(config, reactor, self.resolver, self.dialer, old)
         self.pools: list[Pool] = []
-        self.checks = HealthChecks(
-            self.pools,
-            dialer=self.dialer,
-            at_once=config.probes_at_once,
-            server_software=self.server_software,
-        )
-        self.readiness = Readiness(self.pools, dialer=self.dialer)
+        set_spool_space(config, self.spool_space)
+        self.checks.change(self.pools, config.probes_at_once, self.server_software)
+        self.readiness.change(self.pools)
         self.balancing.members_changed = self._members_changed
-        self.sites: list[GatewaySite] = []
         self.managers: list[BalancerManagerResource] = []
-        self.spool_space = make_spool_space(config)
-        self.started = reactor.seconds()
+        self._succession = Succession(before)
         self.numbers: PageNumbers = lambda page, age: take_numbers(self)  # noqa: ARG005
         self._balancers: dict[str, Pool] = {}
         self._single: dict[tuple[Mount, float], Pool] = {}
-        self._logs: dict[AccessLog, AccessLogFile] = {}
+        self.logs: dict[AccessLog, AccessLogFile] = {}
         self._problems: list[Problem] = []
         self.hosts = HostTable(
             self._host(config.main), [self._host(host) for host in config.virtual_hosts]
@@ -105,11 +110,35 @@ class GatewayParts:
             # A section of the main server is one of every virtual host's, too.
             raise ConfigError(list(dict.fromkeys(self._problems)))
         servers = [host.server for host in config.virtual_hosts]
-        self.error_logs = ErrorLogs(config.main.server, servers)
+        older: ErrorLogs | None = None if before is None else before.error_logs
+        self.error_logs: ErrorLogs = ErrorLogs(config.main.server, servers, older)
+        if before is not None:
+            self._forget_others()
+
+    def _forget_others(self) -> None:
+        """Names and certificates of a configuration before."""
+        backends = [one for pool in self.pools for one in pool.backends]
+        self.resolver.keep({one.address for one in backends})
+        self.dialer.keep({one.settings.tls for one in backends if one.settings.tls is not None})
 
     def _members_changed(self) -> None:
         self.checks.update()
         self.readiness.update()
+
+    @property
+    def single_pools(self) -> Iterator[tuple[Mount, Pool]]:
+        """Those of backends that stand alone, with the first of the mounts that lead there."""
+        return ((mount, pool) for (mount, _), pool in self._single.items())
+
+    @property
+    def all_hosts(self) -> Sequence[VirtualHostResource]:
+        """The main server, and the virtual hosts."""
+        return self.hosts.main, *self.hosts.hosts
+
+    def mount_statistics(self) -> Iterator[MountStatistics]:
+        """Of all hosts, in the same order in each process of one configuration."""
+        for host in self.all_hosts:
+            yield from host.mount_statistics()
 
     def make_site(self, secure: bool) -> GatewaySite:
         """The factory of one listener."""
@@ -137,7 +166,7 @@ class GatewayParts:
 
     @property
     def access_logs(self) -> Iterable[AccessLogFile]:
-        return self._logs.values()
+        return self.logs.values()
 
     # -- virtual hosts -------------------------------------------------------------------------
 
@@ -162,7 +191,7 @@ class GatewayParts:
             for mount in (*host.mounts, *section_mounts, *handlers)
             if mount.target is not None and self._is_reachable(mount)
         }
-        return VirtualHostResource(
+        made = VirtualHostResource(
             server,
             sections=SectionTable(host.base, host.sections, merge),
             base_settings=merge([host.base]),
@@ -177,11 +206,18 @@ class GatewayParts:
             authenticators=self._authenticators,
             access_logs=[self._log(log) for log in server.access_logs],
         )
+        made.statistics = self._succession.statistics(made.statistics)
+        for resource in resources.values():
+            resource.statistics = self._succession.statistics(resource.statistics)
+        return made
 
     def _log(self, log: AccessLog) -> AccessLogFile:
-        found = self._logs.get(log)
+        found = self.logs.get(log)
         if found is None:
-            found = self._logs[log] = AccessLogFile(log.path, log.format, self.reactor)
+            found = self._succession.log(log)
+            if found is None:
+                found = AccessLogFile(log.path, log.format, self.reactor)
+            self.logs[log] = found
         return found
 
     def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
@@ -225,24 +261,27 @@ class GatewayParts:
         # Virtual hosts that have a mount from the main server share its `max`.
         found = self._single.get((mount, timeout))
         if found is None:
-            assert target.address is not None
-            found = self._single[mount, timeout] = Pool(
-                target.label,
-                [
-                    Backend(
-                        target.label,
-                        target.address,
-                        target.path,
-                        mount.settings,
-                        clock=self.reactor,
-                    )
-                ],
-                dialer=self.dialer,
-                resolver=self.resolver,
-                connect_timeout=timeout,
-            )
+            found = self._single[mount, timeout] = self._single_pool(mount, target, timeout)
             self.pools.append(found)
         return found
+
+    def _single_pool(self, mount: Mount, target: BackendUrl, timeout: float) -> Pool:
+        known = self._succession.pool(mount)
+        if known is not None:
+            (backend,) = known.backends
+            backend.configure(mount.settings)
+            known.change(None, timeout)
+            known.set_backends(known.backends)
+            return known
+        address, path, settings = target.address, target.path, mount.settings
+        assert address is not None  # it is no balancer
+        return Pool(
+            target.label,
+            [Backend(target.label, address, path, settings, clock=self.reactor)],
+            dialer=self.dialer,
+            resolver=self.resolver,
+            connect_timeout=timeout,
+        )
 
     def _max_header(self, mount: Mount) -> int:
         """Of every member, also of those that are to be discovered."""

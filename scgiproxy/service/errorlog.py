@@ -49,14 +49,27 @@ class ErrorLogs:
     `main` and `virtual_hosts` are the settings of its servers. Without ErrorLog an event goes on to
     Twisted's log, if LogLevel lets it; with one it is a line of that file, in Apache's format, and
     nothing else.
+
+    With `before`, those of the configuration before, files that are there still stay open, and what
+    is told of its requests goes where it went, until `forget`.
     """
 
-    def __init__(self, main: ServerSettings, virtual_hosts: Iterable[ServerSettings] = ()) -> None:
+    def __init__(
+        self,
+        main: ServerSettings,
+        virtual_hosts: Iterable[ServerSettings] = (),
+        before: ErrorLogs | None = None,
+    ) -> None:
         self._files: dict[str, LogFile] = {}
+        self._known = {} if before is None else {file.path: file for file in before.files}
         self._main = self._output(main)
         # By identity: the settings of an event's request are these very objects, or not ours.
         self._outputs = {id(server): (server, self._output(server)) for server in virtual_hosts}
         self._outputs[id(main)] = (main, self._main)
+        self._older: dict[int, tuple[ServerSettings, _Output]] = {}
+        if before is not None:
+            self._older = before._outputs | before._older  # noqa: SLF001  of its kind
+        self._known = {}
 
     def _output(self, server: ServerSettings) -> _Output:
         path = server.error_log
@@ -64,7 +77,7 @@ class ErrorLogs:
         if path is not None:
             file = self._files.get(path)
             if file is None:
-                file = self._files[path] = LogFile(path, "error log")
+                file = self._files[path] = self._known.get(path) or LogFile(path, "error log")
         return _Output(_THRESHOLDS.get(server.log_level, 0), file)
 
     @property
@@ -77,18 +90,28 @@ class ErrorLogs:
         gateway_events.remove(self.takes)
         gateway_events.add(self.takes)
 
+    def leave(self) -> None:
+        """Leave them alone. The files stay open."""
+        gateway_events.remove(self.takes)
+
     def close(self) -> None:
         """Leave them alone, and close the files."""
-        gateway_events.remove(self.takes)
+        self.leave()
         for file in self._files.values():
             file.close()
+
+    def forget(self, before: ErrorLogs) -> None:
+        """Nothing of that configuration's requests is left; its files are somebody else's to close."""
+        for server in before._outputs:
+            self._older.pop(server, None)
 
     def takes(self, event: LogEvent) -> bool:
         """Write `event`, or drop it; True if it is for Twisted's log (a `log.events.EventFilter`)."""
         output = self._main
         host = getattr(event.get("request"), "host_resource", None)
         if host is not None:
-            found = self._outputs.get(id(host.server))
+            server = id(host.server)
+            found = self._outputs.get(server) or self._older.get(server)
             if found is None:
                 return False
             output = found[1]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from scgiproxy.config.model import Config
-from scgiproxy.service.listeners import is_inherited
+from scgiproxy.errors import ConfigError
+from scgiproxy.log.events import Logger
+from scgiproxy.service.endpoints import is_inherited
 from scgiproxy.service.root import GatewayService
+
+_log = Logger()
 
 
 def make_gateway(config: Config, reactor: Any) -> GatewayService:
@@ -28,3 +33,18 @@ def check(config: Config, reactor: Any) -> None:
     """
     own = tuple(listener for listener in config.listeners if not is_inherited(listener))
     make_gateway(replace(config, listeners=own), reactor)
+
+
+def reload_gateway(gateway: GatewayService, load: Callable[[], Config]) -> bool:
+    """Have `gateway` take up what `load` returns. Whether it has: a ConfigError is logged, problem by
+    problem, and the configuration before stays in force."""
+    if not gateway.running:
+        return False
+    try:
+        gateway.reload(load())
+    except ConfigError as error:
+        for problem in error.problems:
+            _log.error("config.reload: {problem}", problem=problem)
+        _log.error("config.reload: the configuration is kept as it was: it has errors now")
+        return False
+    return True

@@ -4,42 +4,52 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IStreamServerEndpoint,
-    IStreamServerEndpointStringParser,
-)
-from twisted.plugin import getPlugins
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
-from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type, with_backlog
+from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
-from scgiproxy.rules.parameters import suggest
+from scgiproxy.service.adopting import SocketReactor
+from scgiproxy.service.endpoints import (
+    BACKLOG,
+    endpoint_text,
+    make_endpoint,
+    problem_of,
+    reason_of,
+    shown_address,
+)
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
-BACKLOG = 511
-"""Of ListenBacklog, if it says nothing."""
-
 _SECURE = re.compile(r"(haproxy:)*(ssl|tls):", re.IGNORECASE)
+
+
+class Listening:
+    """A Listen line that is listened to: by `endpoint`, for `site`; `port` is None until it is."""
+
+    __slots__ = ("endpoint", "listener", "port", "site")
+
+    def __init__(
+        self, listener: Listener, endpoint: IStreamServerEndpoint, site: GatewaySite | None = None
+    ) -> None:
+        self.listener = listener
+        self.endpoint = endpoint
+        self.site = site
+        self.port: Any = None
 
 
 class ListenerService(Service):
     """Listens while it runs. Binds in `privilegedStartService`, before privileges are dropped.
-
-    - `ports`: the listening ports, in the order of the configuration.
-    - `sites`: the factory of each listener, also for a while after the service has stopped.
 
     `admission` is whose connections are accepted; `backlog` is ListenBacklog.
 
@@ -63,23 +73,37 @@ class ListenerService(Service):
         self._admission = admission or Admission(reactor)
         self._backlog = backlog
         self._descriptors = descriptors_of(reactor) if descriptors is None else descriptors
-        self._endpoints: list[tuple[Listener, IStreamServerEndpoint]] = []
-        self.ports: list[IListeningPort] = []
-        self.sites: list[GatewaySite] = []
         self._bound = False
         problems: list[Problem] = []
-        for listener in listeners:
-            try:
-                self._endpoints.append((listener, self._endpoint(listener)))
-            except ValueError as error:
-                problems.append(problem_of(listener, str(error)))
+        self._listening = self._new(listeners, problems)
         if problems:
             raise ConfigError(problems)
 
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """Those that listen, in the order of the configuration."""
+        return [one.port for one in self._listening if one.port is not None]
+
+    @property
+    def sites(self) -> list[GatewaySite]:
+        """The factory of each listener, also after the service has stopped; none before its start."""
+        return [one.site for one in self._listening if one.site is not None]
+
+    def _new(self, listeners: Iterable[Listener], problems: list[Problem]) -> list[Listening]:
+        made = []
+        for listener in listeners:
+            try:
+                made.append(Listening(listener, self._endpoint(listener)))
+            except ValueError as error:
+                problems.append(problem_of(listener, str(error)))
+        return made
+
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         """Raises ValueError: what is wrong with it."""
-        text = endpoint_text(listener, self._backlog)
-        return make_endpoint(text, self._reactor, listener.endpoint)
+        return make_endpoint(self._text(listener), self._reactor, listener.endpoint)
+
+    def _text(self, listener: Listener) -> str:
+        return endpoint_text(listener, self._backlog)
 
     def privilegedStartService(self) -> None:
         self._bind()
@@ -91,154 +115,175 @@ class ListenerService(Service):
     def _bind(self) -> None:
         if self._bound:
             return
-        self.sites.clear()
-        problems: list[Problem] = []
-        for listener, endpoint in self._endpoints:
-            site = self._make_site(_SECURE.match(listener.endpoint) is not None)
-            self.sites.append(site)
-            # The endpoints that Twisted has bind at once: what goes wrong is known on return.
-            listening: Deferred[IListeningPort] = endpoint.listen(site)
-            listening.addCallback(self._listening, listener)
-            listening.addErrback(self._not_listening, listener, problems)
+        for one in self._listening:
+            one.site = None
+        problems = self._listen(self._listening)
         if problems:
-            self._close_ports()
+            self._close(self._listening)
             raise ConfigError(problems)
         self._bound = True
 
-    def _listening(self, port: IListeningPort, listener: Listener) -> None:
-        self.ports.append(port)
-        self._take(port, listener)
-        self.log.info("listening on {address}", address=_shown(port.getHost()), notice=True)
+    def _listen(self, wanted: Iterable[Listening]) -> list[Problem]:
+        """Listen, and say what is wrong."""
+        problems: list[Problem] = []
+        for one in wanted:
+            if one.site is None:
+                one.site = self._make_site(_SECURE.match(one.listener.endpoint) is not None)
+            # The endpoints that Twisted has bind at once: what goes wrong is known on return.
+            listening: Deferred[IListeningPort] = one.endpoint.listen(one.site)
+            listening.addCallback(self._listens, one)
+            listening.addErrback(self._not_listening, one.listener, problems)
+        return problems
 
-    def _take(self, port: IListeningPort, listener: Listener) -> None:  # noqa: ARG002  of a kind
-        """Have the connections of `port` be served. Raises ConfigError if that cannot be done."""
-        accept_clients(port, self._descriptors, self._admission)
+    def _listens(self, port: IListeningPort, one: Listening) -> None:
+        one.port = port
+        self._take(one)
+        self._tell(port)
+
+    def _tell(self, port: IListeningPort) -> None:
+        where = shown_address(port.getHost())
+        self.log.info("listening on {address}", address=where, notice=True)
+
+    def _take(self, one: Listening) -> None:
+        """Have the connections of its port be served. Raises ConfigError if that cannot be done."""
+        accept_clients(one.port, self._descriptors, self._admission)
 
     def _not_listening(self, failure: Failure, listener: Listener, problems: list[Problem]) -> None:
         error = failure.value
         if isinstance(error, ConfigError):
             found = list(error.problems)
         else:
-            found = [problem_of(listener, _reason(failure))]
+            found = [problem_of(listener, reason_of(failure))]
         problems += found
         if self._bound:  # an endpoint of a plugin, that takes its time
             for problem in found:
                 self.log.critical("{problem}", problem=problem)
 
+    # -- another configuration -----------------------------------------------------------------
+
+    def change(self, listeners: Sequence[Listener], backlog: int = BACKLOG) -> None:
+        """Listen as these lines say, while it runs; sockets of lines that were there stay open, and
+        files that they name are read again.
+
+        Raises ConfigError, and then everything is as it was.
+        """
+        backlog_before, self._backlog = self._backlog, backlog
+        bound, self._bound = self._bound, False
+        try:
+            self._change(listeners)
+        except ConfigError:
+            self._backlog = backlog_before
+            raise
+        finally:
+            self._bound = bound
+
+    def _change(self, listeners: Sequence[Listener]) -> None:
+        problems: list[Problem] = []
+        left = {_place(one.listener): one for one in self._listening}
+        kept = {each: left.pop(_place(each)) for each in listeners if _place(each) in left}
+        added = self._new([each for each in listeners if each not in kept], problems)
+        renewed = [
+            anew for each in kept if (anew := self._renewed(kept[each], each, problems)) is not None
+        ]
+        leaving = list(left.values())
+        if not problems:
+            self._make_way(added, leaving)
+            problems = self._listen((*added, *renewed))
+        if problems:
+            self._close((*added, *renewed))
+            self._listen([one for one in leaving if one.port is None])
+            raise ConfigError(problems)
+        following = {one.listener: one for one in (*added, *renewed)}
+        for listener, one in kept.items():
+            if listener in following:
+                self._replace(one)
+            else:
+                following[listener] = one
+                one.listener = listener
+                self._keep(one)
+        self._listening = [following[listener] for listener in listeners]
+        self._close(leaving)
+
+    def _renewed(
+        self, one: Listening, listener: Listener, problems: list[Problem]
+    ) -> Listening | None:
+        """The same socket by an endpoint that has read its files anew; None if there are none."""
+        if not endpoint_files(self._text(listener)):
+            return None
+        reactor = SocketReactor(self._reactor, lambda: os.dup(one.port.fileno()))
+        try:
+            endpoint = make_endpoint(self._text(listener), reactor, listener.endpoint)
+        except ValueError as error:
+            problems.append(problem_of(listener, str(error)))
+            return None
+        return Listening(listener, endpoint, one.site)
+
+    def _keep(self, one: Listening) -> None:
+        """It stays open; the kernel may be told of another length of its queue."""
+        if isinstance(one.port, Port) and "backlog=" in self._text(one.listener):
+            one.port.socket.listen(self._backlog)
+
+    @staticmethod
+    def _replace(one: Listening) -> None:
+        """Another port has its socket."""
+        one.port._shouldShutdown = False  # noqa: SLF001
+        _close_now(one)
+
+    def _make_way(self, added: Sequence[Listening], leaving: Sequence[Listening]) -> None:
+        """Close those that may have what is to be bound: of the same port at other addresses."""
+        wanted = {one.listener.port for one in added if one.listener.port}
+        for one in leaving:
+            if one.listener.port in wanted and isinstance(one.port, Port):
+                self._serve_waiting(one)
+                _close_now(one)
+
+    def _serve_waiting(self, one: Listening) -> None:
+        """Accept who waits in the queue of a socket that is about to be closed."""
+        if not isinstance(one.port, Port) or one.port.disconnecting:
+            return
+        for _ in range(self._backlog):
+            before = self._admission.open
+            one.port.doRead()
+            if self._admission.open == before:
+                break
+
+    # -- the end -------------------------------------------------------------------------------
+
     def stopService(self) -> Deferred[Any]:
         """Close the sockets; connections stay. Fires when the sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._bound = False
+        closed = DeferredList(self._close(self._listening))
         self._admission.stop()
-        return DeferredList(self._close_ports())
+        return closed
 
-    def _close_ports(self) -> list[Deferred[Any]]:
-        ports, self.ports = self.ports, []
-        return [
-            maybeDeferred(port.stopListening).addErrback(self._not_closed, port.getHost())
-            for port in ports
-        ]
+    def _close(self, listening: Iterable[Listening]) -> list[Deferred[Any]]:
+        closing = []
+        for one in listening:
+            self._serve_waiting(one)
+            port, one.port = one.port, None
+            if port is not None:
+                closed = maybeDeferred(port.stopListening)
+                closing.append(closed.addErrback(self._not_closed, port.getHost()))
+        return closing
 
     def _not_closed(self, failure: Failure, address: Any) -> None:
         # Such as a UNIX socket in a folder that only root may write to.
         self.log.warn(
             "{address} is not closed cleanly: {reason}",
-            address=_shown(address),
+            address=shown_address(address),
             reason=getattr(failure.value, "strerror", None) or failure.getErrorMessage(),
         )
 
 
-def endpoint_text(listener: Listener, backlog: int = BACKLOG) -> str:
-    """The Twisted endpoint string for a Listen line; one that says no backlog has `backlog`.
-
-    A port alone listens on every address of both families, as Apache does; where the system has no
-    IPv6, on those of IPv4.
-    """
-    if listener.endpoint:
-        return with_backlog(listener.endpoint, backlog)
-    address = listener.address.strip("[]")
-    if not address:
-        address = "::" if socket.has_ipv6 and _ipv6_works() else "0.0.0.0"  # noqa: S104
-    family = "tcp6" if ":" in address else "tcp"
-    escaped = address.replace(":", "\\:")
-    return f"{family}:{listener.port}:backlog={backlog}:interface={escaped}"
+def _place(listener: Listener) -> tuple[str, int, str]:
+    """What tells whether it is the same socket."""
+    return listener.address, listener.port, listener.endpoint
 
 
-def _ipv6_works() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
-
-
-def is_inherited(listener: Listener) -> bool:
-    """True if systemd hands the socket over: there is none unless it has started the process."""
-    return "systemd:" in listener.endpoint.lower()
-
-
-def make_endpoint(text: str, reactor: Any, written: str = "") -> IStreamServerEndpoint:
-    """Raises ValueError: what is wrong with the string, as it is `written`, or with a file that it
-    names."""
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    except ImportError as error:
-        raise ValueError(
-            f"{written or text!r} needs more packages: pip install 'scgiproxy[tls]' ({error})"
-        ) from error
-    except OSError as error:
-        raise ValueError(f"{written or text!r}: {error.strerror}: {error.filename}") from error
-    except LookupError as error:
-        if "systemd:" not in text.lower():
-            raise ValueError(f"{written or text!r} is no endpoint: {error!r}") from error
-        raise ValueError(
-            f"{written or text!r}: systemd has not handed over such a socket"
-        ) from error
-    except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
-        raise ValueError(f"{written or text!r}: {_explained(text, error)}") from error
-    return endpoint
-
-
-def _explained(text: str, error: Exception) -> str:
-    kind = endpoint_type(text)
-    plugins = {parser.prefix.lower() for parser in getPlugins(IStreamServerEndpointStringParser)}
-    known = (ENDPOINT_TYPES | plugins) - {"stdio"}
-    if kind not in known:
-        expected = ", ".join(sorted(known))
-        return f"{kind!r} is no kind of endpoint; expected {expected}{suggest(kind, known)}"
-    if type(error).__module__.startswith("OpenSSL."):
-        return f"expected files with a key and a certificate in PEM form ({error})"
-    return f"it is no endpoint: {error}"
-
-
-def _reason(failure: Failure) -> str:
-    error = failure.value
-    if isinstance(error, OSError) and error.strerror:  # the lock beside a UNIX socket
-        path = os.fsdecode(error.filename2 or error.filename or "")
-        return f"cannot listen: {path}: {error.strerror}" if path else error.strerror
-    if not isinstance(error, CannotListenError):
-        return f"cannot listen: {failure.getErrorMessage()}"
-    reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    if isinstance(error.port, int):
-        host = error.interface or "*"
-        where = f"[{host}]:{error.port}" if ":" in host else f"{host}:{error.port}"
-    else:
-        where = error.port.decode(errors="backslashreplace")
-        if reason == "Cannot acquire lock":
-            reason = "another process listens there"
-    return f"cannot listen on {where}: {reason}"
-
-
-def _shown(address: Any) -> str:
-    """An address of Twisted's, as a Listen line has it."""
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    if host is None:
-        name = getattr(address, "name", None)
-        return str(address) if name is None else name.decode(errors="backslashreplace")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def problem_of(listener: Listener, message: str) -> Problem:
-    """What is wrong with a Listen line."""
-    return Problem(listener.position.file, listener.position.line, f"Listen: {message}")
+def _close_now(one: Listening) -> None:
+    """Not in the reactor's next turn, as Twisted does."""
+    port, one.port = one.port, None
+    port.stopReading()
+    port.disconnecting = True
+    port.connectionLost(Failure(CONNECTION_DONE))

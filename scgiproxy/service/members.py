@@ -23,11 +23,31 @@ if TYPE_CHECKING:
 
 
 class BalancerMembers:
-    """The members of `balancer`, line by line; `clock` is the reactor."""
+    """The members of `balancer`, line by line; `clock` is the reactor.
 
-    def __init__(self, balancer: Balancer, clock: IReactorTime) -> None:
+    With `before`, those of the same balancer in the configuration before, members that it has at the
+    same places stay the same objects: with what was counted and found out of them, and their places
+    taken. They are as this configuration says then.
+    """
+
+    def __init__(
+        self, balancer: Balancer, clock: IReactorTime, before: BalancerMembers | None = None
+    ) -> None:
         self._clock = clock
         self._lines = [_Line(member, balancer.name, clock) for member in balancer.members]
+        if before is not None:
+            self._follow(before)
+
+    def _follow(self, before: BalancerMembers) -> None:
+        at = {backend.label: backend for backend in before.backends}
+        names = {line.place: line for line in before._lines if line.is_name}
+        for line in self._lines:
+            if line.is_name:
+                known = names.pop(line.place, None)
+                if known is not None:
+                    line.follow_name(known)
+            else:
+                line.follow_place(at)
 
     @property
     def backends(self) -> list[Backend]:
@@ -54,12 +74,14 @@ class BalancerMembers:
 
         for line in self._lines:
             if line.member.discovery is not None:
-                yield Discovery(
+                discovery = Discovery(
                     line.member.discovery,
                     clock=self._clock,
                     resolver=resolver,
                     apply=partial(self._apply, pool, line, changed, prepare),
                 )
+                discovery.found = line.found
+                yield discovery
 
     def _of_lines(self) -> Iterator[Backend]:
         return chain.from_iterable(line.backends for line in self._lines)
@@ -98,6 +120,36 @@ class _Line:
         if member.discovery is None and url.address is not None:
             self.backends = (self._backend(url.label, url.address, member.settings),)
 
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """What it stands for, as far as that was discovered."""
+        return tuple(one for one, _ in self._found.values())
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it stands for those that name servers tell of."""
+        return self.member.discovery is not None
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What tells whether it is the same line in another configuration."""
+        return self.member.discovery, self.member.url.path, self.member.url.secure
+
+    def follow_name(self, before: _Line) -> None:
+        """Have the members that the name has stood for."""
+        self._found, self._leaving = before._found, before._leaving
+        self.backends = before.backends
+        for one, backend in (*self._found.values(), *self._leaving.values()):
+            backend.configure(self._settings(one))
+
+    def follow_place(self, known: dict[str, Backend]) -> None:
+        """Have the one of `known` with its label, which is taken out."""
+        for backend in self.backends:
+            same = known.pop(backend.label, None)
+            if same is not None:
+                same.configure(self.member.settings)
+                self.backends = (same,)
+
     def update(self, found: Iterable[Found]) -> None:
         """Have these backends from now on.
 
@@ -120,15 +172,18 @@ class _Line:
         }
         self.backends = tuple(backend for _, backend in self._found.values())
 
-    def _discovered(self, one: Found, is_first: bool) -> Backend:
+    def _settings(self, one: Found) -> BackendSettings:
         written = self.member.settings
         settings = replace(written, route=member_route(written.route, one.address))
         if self.is_service:
             settings = replace(settings, lbset=one.lbset, load_factor=one.load_factor)
+        return settings
+
+    def _discovered(self, one: Found, is_first: bool) -> Backend:
         path = self.member.url.path.decode("utf-8", "surrogateescape")
         scheme = "scgis" if self.member.url.secure else "scgi"
         label = f"{scheme}://{one.address}{path}"
-        backend = self._backend(label, one.address, settings, one.name)
+        backend = self._backend(label, one.address, self._settings(one), one.name)
         if not is_first:
             # Among others that have been there for a while, as after an error.
             now = backend.up_since = self._clock.seconds()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 def take_numbers(parts: GatewayParts) -> GatewayNumbers:
     """The numbers of `parts`. What goes on changing is shared: show it at once."""
-    hosts = (parts.hosts.main, *parts.hosts.hosts)
     connections = dict.fromkeys(ConnectionPhase, 0)
     for channel in chain.from_iterable(site.channels for site in parts.sites):
         connections[channel.phase] += 1
@@ -26,7 +25,7 @@ def take_numbers(parts: GatewayParts) -> GatewayNumbers:
         now=parts.reactor.seconds(),
         started=parts.started,
         software=f"scgiproxy/{__version__}",
-        mounts=[statistics for host in hosts for statistics in host.mount_statistics()],
+        mounts=list(parts.mount_statistics()),
         pools=parts.pools,
         connections=connections,
         room=int(

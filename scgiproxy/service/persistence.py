@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.rules.saved import decode_saved, encode_saved
+from scgiproxy.service.balancing import balancer_names
 from scgiproxy.service.statefile import StateFile
 
 SOON = 1.0
@@ -47,7 +48,7 @@ class Persistence:
         reactor: Any,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        names = _names(config)
+        names = balancer_names(config)
         self.problems: list[Problem] = []
         self.file: StateFile | None = None
         self._balancers = {
@@ -72,9 +73,24 @@ class Persistence:
     def start(self) -> None:
         """Take up what is in the file, and begin to keep it. Raises ConfigError if nothing can be
         written there, or if another gateway has it."""
-        if not self._balancers or self.file is not None:
+        if self.file is not None:
             return
+        file = self.file = self.claim(None)
+        if file is None:
+            return
+        if not self._is_restored:
+            self._is_restored = True
+            self._restore(file)
+        self._begin()
+
+    def claim(self, held: StateFile | None) -> StateFile | None:
+        """The file that `start` would take up, locked; None if nothing is to be kept. It is `held` if
+        that one has its path. Raises ConfigError as `start` does."""
+        if not self._balancers:
+            return None
         file = StateFile((self._directory or Path.cwd()) / self._file_name)
+        if held is not None and held.path == file.path:
+            return held
         try:
             is_ours = file.lock()
         except OSError as error:
@@ -86,19 +102,35 @@ class Persistence:
                 f"another gateway that runs keeps its state in {file.path}; expected a"
                 " DefaultRuntimeDir of its own"
             )
-        self.file = file
         if str(file.path.parent) in self._removed:
             _log.warn(
                 "balancer.persist: {directory} is removed when the service stops (RuntimeDirectory);"
                 " expected a StateDirectory in its unit, or DefaultRuntimeDir",
                 directory=str(file.path.parent),
             )
-        if not self._is_restored:
-            self._is_restored = True
-            self._restore(file)
+        return file
+
+    def follow(self, next_one: Persistence, file: StateFile | None) -> None:
+        """Keep in `file`, which `next_one` has claimed, what that is to keep, and go on without a
+        break: it belongs to the next configuration, and is not to be started itself."""
+        for balancer in self._balancers.values():
+            balancer.on_change = lambda: None
+        self._balancers = next_one._balancers
+        self._owner = next_one._owner
+        self._directory, self._position = next_one._directory, next_one._position
+        self._is_restored = True
+        if file is not self.file:
+            self.release()
+            self.file, self._written = file, b""
+        if file is not None:
+            self._begin()
+            self._changed()
+
+    def _begin(self) -> None:
         for balancer in self._balancers.values():
             balancer.on_change = self._changed
-        self._schedule("counters", OFTEN)
+        if "counters" not in self._timers:
+            self._schedule("counters", OFTEN)
 
     def release(self) -> None:
         """Give up what `start` has taken, and write nothing."""
@@ -204,11 +236,12 @@ class Persistence:
         pool = self._reactor.getThreadPool()
         writing = deferToThreadPool(self._reactor, pool, file.write, data)
         self._writing = Deferred()
-        writing.addCallbacks(self._wrote, self._failed, callbackArgs=(data,))
+        writing.addCallbacks(self._wrote, self._failed, callbackArgs=(data, file))
         writing.addBoth(self._finished)
 
-    def _wrote(self, _: object, data: bytes) -> None:
-        self._written = data
+    def _wrote(self, _: object, data: bytes, file: StateFile) -> None:
+        if file is self.file:
+            self._written = data
         if self._failed_at is not None:
             self._failed_at = None
             _log.info("balancer.persist: state is written again", notice=True)
@@ -245,21 +278,3 @@ def _directory(config: Config, environment: Mapping[str, str]) -> tuple[Path | N
     # systemd separates several directories by colons.
     first = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     return (Path(first) if first else None), position
-
-
-def _names(config: Config) -> dict[str, str]:
-    """What each balancer is called in the file, by its key; keys have numbers of lines in them."""
-    names: dict[str, str] = {}
-    for host in (config.main, *config.virtual_hosts):
-        own = "" if host is config.main else f"@{host.server.name.decode('latin-1')}"
-        for key in host.balancers:
-            names[key] = _free(config.balancers[key].name + own, names.values())
-    return names
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    number, found = 1, name
-    while found in taken:
-        number += 1
-        found = f"{name}#{number}"
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -16,11 +16,12 @@ from scgiproxy.log.events import Logger
 from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.retirement import Retirement
 from scgiproxy.service.spooling import try_spool_directory
-from scgiproxy.web.accepting import Admission
+from scgiproxy.service.statefile import StateFile
+from scgiproxy.service.succession import Process
 from scgiproxy.web.channel import GRACE, HttpChannel
 from scgiproxy.web.site import GatewaySite
-from scgiproxy.wire.descriptors import Descriptors, descriptors_of
 
 DRAIN = 4.0
 """Seconds that running answers are given to end when the service stops, with the `GRACE` of idle
@@ -50,31 +51,31 @@ class GatewayService(MultiService):
         self.on_failure: Callable[[str], object] = self._failed
         self._reactor = reactor
         self._config = config
+        self._retirement = Retirement(reactor, self._channels)
         problems: list[Problem] = []
-        descriptors = descriptors_of(reactor)
-        self.admission = Admission(reactor)
+        self._process = Process(reactor)
         self._limit_connections()
         try:
-            self.parts = GatewayParts(config, reactor, descriptors, self.admission)
+            self.parts = GatewayParts(config, reactor, self._process)
         except ConfigError as error:
             problems += error.problems
         try:
-            self.listeners = self._make_listeners(descriptors)
+            self.listeners = self._make_listeners()
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
         self.listeners.setServiceParent(self)  # type: ignore[no-untyped-call]
 
-    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
+    def _make_listeners(self) -> ListenerService:
         """Raises ConfigError. The parts may not be there, if something is wrong with them."""
         config = self._config
         return ListenerService(
             config.listeners,
             self._site,
             self._reactor,
-            descriptors,
-            self.admission,
+            self._process.descriptors,
+            self._process.admission,
             config.listen_backlog,
         )
 
@@ -85,7 +86,7 @@ class GatewayService(MultiService):
         if most is not None:
             most = -(-most // config.worker_count)
         of_one = config.max_connections_per_ip
-        self.admission.limit(most, of_one.most, of_one.exempt)
+        self._process.admission.limit(most, of_one.most, of_one.exempt)
 
     def _site(self, secure: bool) -> GatewaySite:
         return self.parts.make_site(secure)
@@ -103,11 +104,14 @@ class GatewayService(MultiService):
 
     def _start_state(self) -> None:
         """What comes before the first connection. Raises ConfigError."""
-        for note in self._config.notes:
-            self.log.info("{note}", note=note, notice=True)
+        self._tell_notes()
         # No earlier: twistd --uid has changed the user by now.
         try_spool_directory(self._config, self.parts.spool_space)
         self.parts.persistence.start()
+
+    def _tell_notes(self) -> None:
+        for note in self._config.notes:
+            self.log.info("{note}", note=note, notice=True)
 
     def _start_parts(self) -> None:
         """What works beside the requests."""
@@ -129,6 +133,71 @@ class GatewayService(MultiService):
             self.parts.persistence.release()
             self._close_logs()
             raise
+
+    # -- another configuration -----------------------------------------------------------------
+
+    def reload(self, config: Config) -> None:
+        """Serve as `config` says from the next request of each connection on, while it runs.
+
+        What is being answered ends as it began. Sockets that both configurations have stay open, and
+        members of balancers and other backends that are there still keep what is known of them,
+        with what was changed of them by hand. Files that are named (certificates, passwords) are
+        read again.
+
+        Raises ConfigError with all that is wrong, and then nothing has changed.
+        """
+        self._check_workers(config)
+        trial = GatewayParts(config, self._reactor)
+        persistence = self.parts.persistence
+        file = trial.persistence.claim(persistence.file)
+        try:
+            self._try_logs(trial, config)
+            try_spool_directory(config, trial.spool_space)
+            self.listeners.change(config.listeners, config.listen_backlog)
+        except ConfigError:
+            if file is not None and file is not persistence.file:
+                file.unlock()
+            raise
+        self._follow(config, file)
+
+    def _check_workers(self, config: Config) -> None:
+        """Raises ConfigError if it takes another kind of service."""
+        if config.worker_count > 1:
+            raise ConfigError([_workers_problem(config, "expected 1, as at the start")])
+
+    def _try_logs(self, trial: GatewayParts, config: Config) -> None:
+        """Raises ConfigError if a log file that is not open yet cannot be opened."""
+        known = {file.path for _, file in _log_files(self.parts)}
+        others = [(name, file) for name, file in _log_files(trial) if file.path not in known]
+        try:
+            _open_files(others, config)
+        finally:
+            for _, file in others:
+                file.close()
+
+    def _follow(self, config: Config, file: StateFile | None) -> None:
+        """Nothing is wrong with `config`, whose sockets are there."""
+        before = self.parts
+        for discovery in before.balancing.discoveries:
+            discovery.stop()
+        before.error_logs.leave()
+        self._config = config
+        parts = self.parts = GatewayParts(config, self._reactor, before=before)
+        before.persistence.follow(parts.persistence, file)
+        parts.persistence = before.persistence
+        self._limit_connections()
+        parts.error_logs.open()
+        for site in parts.sites:
+            site.follow(parts.hosts, parts.server_software)
+        # Pages that go on for ever: their viewers ask again.
+        for manager in before.managers:
+            manager.stop()
+        self._retirement.follow(before, parts)
+        self._tell_notes()
+        self._start_parts()
+        self.log.info("the configuration was read again, and is in force", notice=True)
+
+    # -- the end -------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, and give running answers `DRAIN` seconds.
@@ -183,12 +252,12 @@ class GatewayService(MultiService):
         self._close_logs()
 
     def _channels(self) -> Iterator[HttpChannel]:
-        return chain.from_iterable([list(site.channels) for site in self.listeners.sites])
+        return chain.from_iterable([list(site.channels) for site in self.parts.sites])
 
     async def _channels_closed(self, seconds: float) -> bool:
         """Wait until no connection is left, but not longer than `seconds`."""
         end = self._reactor.seconds() + seconds
-        while any(site.channels for site in self.listeners.sites):
+        while any(site.channels for site in self.parts.sites):
             if self._reactor.seconds() >= end:
                 return False
             await deferLater(self._reactor, _LOOK)
@@ -201,29 +270,47 @@ class GatewayService(MultiService):
 
     def _open_logs(self) -> None:
         """Open what is not open; again is harmless. Raises ConfigError."""
-        problems = []
-        for directive, file in self._log_files():
-            try:
-                file.open()
-            except OSError as error:
-                position = self._config.log_positions.get(file.path, Position("configuration", 1))
-                message = f"{directive}: cannot open {file.path}: {error.strerror}"
-                problems.append(Problem(position.file, position.line, message))
-        if problems:
+        try:
+            _open_files(self._log_files(), self._config)
+        except ConfigError:
             self._close_logs()
-            raise ConfigError(problems)
+            raise
         for log in self.parts.access_logs:
             log.open()
         self.parts.error_logs.open()
 
     def _log_files(self) -> Iterator[tuple[str, LogFile]]:
-        """Each with the directive that it comes from."""
-        for file in self.parts.error_logs.files:
-            yield "ErrorLog", file
-        for log in self.parts.access_logs:
-            yield "CustomLog", log.file
+        return _log_files(self.parts)
 
     def _close_logs(self) -> None:
+        self._retirement.stop()
         for log in self.parts.access_logs:
             log.close()
         self.parts.error_logs.close()
+
+
+def _log_files(parts: GatewayParts) -> Iterator[tuple[str, LogFile]]:
+    """Each with the directive that it comes from."""
+    for file in parts.error_logs.files:
+        yield "ErrorLog", file
+    for log in parts.access_logs:
+        yield "CustomLog", log.file
+
+
+def _open_files(files: Iterable[tuple[str, LogFile]], config: Config) -> None:
+    """Open what is not open. Raises ConfigError with each that cannot be."""
+    problems = []
+    for directive, file in files:
+        try:
+            file.open()
+        except OSError as error:
+            position = config.log_positions.get(file.path, Position("configuration", 1))
+            message = f"{directive}: cannot open {file.path}: {error.strerror}"
+            problems.append(Problem(position.file, position.line, message))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _workers_problem(config: Config, expected: str) -> Problem:
+    at = config.main.position
+    return Problem(at.file, at.line, f"Workers: {expected}; another number takes a new start")

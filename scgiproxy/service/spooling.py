@@ -9,10 +9,11 @@ from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.wire.spoolspace import SpoolSpace
 
 
-def make_spool_space(config: Config) -> SpoolSpace:
-    """That of one process."""
+def set_spool_space(config: Config, space: SpoolSpace) -> None:
+    """Have `space` be as `config` says, for all that is spooled from now on."""
     given = config.spool_directory
-    return SpoolSpace(None if given is None else given.path, config.spool_max_total)
+    space.directory = None if given is None else given.path
+    space.most = config.spool_max_total
 
 
 def check_spool_directory(config: Config) -> list[Problem]:

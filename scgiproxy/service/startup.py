@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from scgiproxy.errors import ConfigError
-from scgiproxy.service.signals import HarmlessSignals
+from scgiproxy.service.signals import ProcessSignals
 
 _log = Logger()
 
@@ -38,25 +38,30 @@ class StartupError(SystemExit, Exception):
 class ProcessService(MultiService):
     """Starts `service` as the affair of a whole process, one that ends if that fails.
 
-    While it runs, neither SIGHUP nor SIGUSR1 ends the process (see `HarmlessSignals`).
+    While it runs, SIGHUP calls `reload`, and neither that nor SIGUSR1 ends the process (see
+    `ProcessSignals`).
     """
 
-    def __init__(self, service: IService, reactor: Any) -> None:
+    def __init__(
+        self, service: IService, reactor: Any, reload: Callable[[], object] | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
-        self._signals = HarmlessSignals(reactor)
+        self._signals = ProcessSignals(reactor, reload)
         service.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Raises StartupError, with all there is to tell already told."""
+        # Who sees that it listens may send one.
+        self._signals.start()
         with _telling_problems():
             super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         """Raises StartupError, with all there is to tell already told."""
+        self._signals.start()
         with _telling_problems():
             super().startService()  # type: ignore[no-untyped-call]
-        self._signals.start()
 
     def fail(self, reason: str) -> None:
         """End the process with exit code 1 while the reactor runs, with `reason` told."""
@@ -65,7 +70,7 @@ class ProcessService(MultiService):
         self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
-        """As any MultiService; these signals are harmless until everything has stopped."""
+        """As any MultiService; the signals end the process only when everything has stopped."""
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopped.addBoth(self._stopped)
 

@@ -18,19 +18,20 @@ from scgiproxy.errors import ClientError, RequestTimeout
 from scgiproxy.message.framing import BodyKind, RequestFraming
 from scgiproxy.web.address import ConnectionEnd, peer_has_left
 from scgiproxy.web.flow import LOOK_EVERY, Pause
-from scgiproxy.web.malformed import why_no_tls
+from scgiproxy.web.malformed import tell_of_tls
 from scgiproxy.web.pipeline import MOST_WAITING, Pipeline
 from scgiproxy.web.reader import RequestReader
 from scgiproxy.web.statistics import ConnectionPhase
 
 if TYPE_CHECKING:
-    from scgiproxy.web.limits import HostTerms
+    from scgiproxy.web.hosts import Host
+    from scgiproxy.web.limits import ConnectionLimits, HostTerms
     from scgiproxy.web.request import GatewayRequest
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 GRACE = 0.25
-"""Seconds that a client is given to see from an answer that the connection is to be closed."""
+"""Seconds that a client is given to see from an answer that its connection ends."""
 
 MOST_SPARE: Final = 64
 """Readers that a site keeps for the next requests."""
@@ -62,8 +63,7 @@ class HttpChannel(Pipeline):
         site = self.factory
         self.local = site.local_end(self.transport.getHost())
         self.remote = ConnectionEnd(self.transport.getPeer())
-        self.limits = site.limits_for(self.local)
-        self._terms = self.limits.terms
+        self.set_limits(site.limits_for(self.local))
         self.transport.registerProducer(self, True)
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
@@ -78,7 +78,7 @@ class HttpChannel(Pipeline):
         self.factory.wheel.forget(self)
         self.factory.channels.discard(self)
         if self.local.secure and not self.requests:
-            self._tell_of_tls(reason.value)
+            tell_of_tls(self.log, self.remote, reason.value)
         self._accept_no_more()
         self.stopProducing()
         self._lingering_until = 0.0
@@ -87,17 +87,6 @@ class HttpChannel(Pipeline):
         self._queue = None
         if waiting is not None:
             waiting.connectionLost(reason)
-
-    def _tell_of_tls(self, error: Any) -> None:
-        """Why there was no request, if that was for want of an agreement with the client."""
-        why = why_no_tls(error)
-        if why is not None:
-            self.log.info(
-                "{log_key}: no TLS with {client}: {why}",
-                log_key="client.tls",
-                client=self.remote,
-                why=why,
-            )
 
     def dataReceived(self, data: bytes) -> None:
         if not self._accepting:
@@ -227,6 +216,10 @@ class HttpChannel(Pipeline):
         """A head has begun and is not complete."""
         return self._reader is not None and self._reader.in_head
 
+    def set_limits(self, limits: ConnectionLimits) -> None:
+        """These are in force from the next request on."""
+        self.limits, self._terms = limits, limits.terms
+
     def set_terms(self, request: GatewayRequest, terms: HostTerms) -> None:
         """The host that answers `request` is known, and the connection's life is its affair."""
         self._terms = terms
@@ -294,6 +287,11 @@ class HttpChannel(Pipeline):
             self._advance()
         elif self._active is None and self._accepting:
             self._await_client(self._in_head)
+
+    @property
+    def host(self) -> Host | None:
+        """That of the request that is being answered."""
+        return None if self._active is None else self._active.host_resource
 
     @property
     def phase(self) -> ConnectionPhase:

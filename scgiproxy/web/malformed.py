@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserInvalidMethodError
+from twisted.logger import Logger
 
 from scgiproxy.errors import BadRequest, NotImplementedHere, quoted
 from scgiproxy.message.headers import is_token
+from scgiproxy.web.address import ConnectionEnd
 
 _TLS_HANDSHAKE = b"\x16"
 
@@ -29,12 +31,14 @@ def meaning_of(error: HttpParserError, data: bytes) -> BaseException:
     return BadRequest(f"malformed request: {error}")
 
 
-def why_no_tls(error: Any) -> str | None:
-    """Why there was no agreement with a client that is gone by `error`; None if that was not it."""
+def tell_of_tls(log: Logger, client: ConnectionEnd, error: Any) -> None:
+    """Log why there was no agreement with a client that is gone by `error`, if that was it."""
     if not type(error).__module__.startswith("OpenSSL"):
-        return None
+        return
     # What OpenSSL has noted (library, function, reason), or the number and the words of errno.
     noted = error.args[0] if error.args else ()
     if isinstance(noted, list | tuple):
-        return "; ".join(str(each[-1]) for each in noted) or "unexpected end"
-    return str(error.args[-1])
+        why = "; ".join(str(each[-1]) for each in noted) or "unexpected end"
+    else:
+        why = str(error.args[-1])
+    log.info("{log_key}: no TLS with {client}: {why}", log_key="client.tls", client=client, why=why)

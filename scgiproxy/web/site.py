@@ -88,7 +88,7 @@ class GatewaySite:
         self.clock = clock
         self.seconds = clock.seconds
         self.wheel = wheel
-        self.server_line = b"Server: %b\r\n" % server_software if server_software else b""
+        self.server_line = _server_line(server_software)
         self.secure = secure
         self.channels: set[HttpChannel] = set()
         self.spare_readers: list[RequestReader] = []
@@ -99,6 +99,16 @@ class GatewaySite:
         self._known_hosts: dict[tuple[ConnectionEnd, bytes | None], _Host] = {}
         self._date_second = -1
         self._date_line = b""
+
+    def follow(self, hosts: HostTable, server_software: bytes) -> None:
+        """Serve these hosts from the next request of each connection on. What is being answered is
+        the affair of those that it has found."""
+        self.hosts = hosts
+        self.server_line = _server_line(server_software)
+        self._limits.clear()
+        self._known_hosts.clear()
+        for channel in self.channels:
+            channel.set_limits(self.limits_for(channel.local))
 
     # -- a factory of channels -----------------------------------------------------------------
 
@@ -239,3 +249,7 @@ class GatewaySite:
 
 
 classImplements(GatewaySite, IProtocolFactory, IProtocolNegotiationFactory)
+
+
+def _server_line(software: bytes) -> bytes:
+    return b"Server: %b\r\n" % software if software else b""

@@ -7,7 +7,7 @@ descriptors the `Dialer` does it with a socket alone; on others it asks the reac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.posixbase import PosixReactorBase
@@ -73,6 +73,11 @@ class Dialer:
             descriptors = descriptors_of(reactor)
         self.descriptors = descriptors
         self._contexts: dict[TlsSettings, TlsContext] = {}
+
+    def keep(self, settings: Collection[TlsSettings]) -> None:
+        """Forget what is shared by connections with any others."""
+        for one in self._contexts.keys() - set(settings):
+            del self._contexts[one]
 
     def through_tls(self, settings: TlsSettings, name: str) -> TlsDialer:
         """One that does the same, and speaks TLS with the host `name` then.

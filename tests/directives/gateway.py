@@ -6,6 +6,7 @@ reactor's connectTCP and connectUNIX are played here, so that each test sees whe
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,33 @@ from scgiproxy.service.build import GatewayParts
 from tests.web.answers import Answer
 from tests.web.harness import BackendEnd, Client
 from tests.web.memory import LOCAL, REMOTE, TcpTransport
+
+RELOADED = bool(os.environ.get("SCGIPROXY_TEST_RELOADED"))
+"""Whether each gateway begins with `FOLLOWED`, and serves what it is given when it is running."""
+
+FOLLOWED = """
+    Timeout 7
+    KeepAliveTimeout 3
+    LimitRequestLine 500
+    SetEnv before 1
+    Header set X-Before 1
+    ProxyPass /before/ scgi://127.0.0.1:4000/
+    ProxyPass /first/ balancer://first/
+    ProxyPass / balancer://b/
+    <Proxy balancer://b>
+        BalancerMember scgi://127.0.0.1:4001 route=before status=D loadfactor=9 max=1
+        BalancerMember scgi://127.0.0.1:4002 route=two
+        ProxySet lbmethod=bybusyness stickysession=BEFORE
+    </Proxy>
+    BalancerMember balancer://first scgi://127.0.0.1:4001
+    <Location /before>
+        Require all denied
+    </Location>
+    <VirtualHost *>
+        ServerName before.example
+        ProxyPass / scgi://127.0.0.1:4003/
+    </VirtualHost>
+"""
 
 HELLO = b"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -188,17 +216,34 @@ class ConfiguredGateway:
     """
 
     def __init__(self, text: str, **options: Any) -> None:
-        options.setdefault("environment", {})
-        options.setdefault("file_name", "f")
+        self._options = {"environment": {}, "file_name": "f", **options}
         self.text = text
-        self.config: Config = load_text(textwrap.dedent(text) + "\nListen 8080\n", **options)
+        self.config = self._load(text)
         self.reactor = MemoryBackends()
         self.reactor.advance(1_000_000_000)
-        self.parts = GatewayParts(self.config, self.reactor)
+        first = self._load(FOLLOWED) if RELOADED else self.config
+        self.parts = GatewayParts(first, self.reactor)
         self.parts.error_logs.open()
         self.site = self.parts.make_site(secure=False)
+        if RELOADED:
+            self._follow(self.config)
         self.clients: list[Client] = []
         self.down: set[str] = set()
+
+    def _load(self, text: str) -> Config:
+        return load_text(textwrap.dedent(text) + "\nListen 8080\n", **self._options)
+
+    def reload(self, text: str) -> None:
+        """Serve as `text` says from the next request on."""
+        self.config = self._load(text)
+        self._follow(self.config)
+
+    def _follow(self, config: Config) -> None:
+        before = self.parts
+        before.error_logs.leave()
+        self.parts = GatewayParts(config, self.reactor, before=before)
+        self.parts.error_logs.open()
+        self.site.follow(self.parts.hosts, self.parts.server_software)
 
     @property
     def notes(self) -> list[str]:

@@ -43,7 +43,7 @@ def test_listen_queues(configured: Configured, lines: str, backlog: int) -> None
 def test_room_for_clients(configured: Configured, lines: str, room: int) -> None:
     """Workers share it; descriptors are each one's own."""
     made, _ = service(configured, lines)
-    assert made.admission.room == room
+    assert made.parts.admission.room == room
     assert made.parts.numbers("", 0.0).room == min(room, descriptor_room(0))  # type: ignore[union-attr]
 
 
@@ -53,7 +53,7 @@ def test_connections_of_an_address(configured: Configured) -> None:
 
     def taken(host: str) -> int:
         peer = IPv4Address("TCP", host, 1)
-        return sum(made.admission.begin(peer) is not None for _ in range(4))
+        return sum(made.parts.admission.begin(peer) is not None for _ in range(4))
 
     assert [taken("192.0.2.1"), taken("198.51.100.1")] == [4, 2]
     assert made.parts.numbers("", 0.0).refused == 2  # type: ignore[union-attr]

@@ -25,7 +25,7 @@ def test_listen_on_tcp(
     configured: Configured, word: str, where: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A port, an address with a port of either family, or an endpoint string."""
-    monkeypatch.setattr("scgiproxy.service.listeners._ipv6_works", lambda: True)
+    monkeypatch.setattr("scgiproxy.service.endpoints._ipv6_works", lambda: True)
     bound = _bound(configured(f"Listen {word}\nListen 8082 http"))
     assert bound.tcpServers[0][3::-3] == where
     assert bound.tcpServers[1][0] == 8082

@@ -1,6 +1,6 @@
 """SIGTERM: what is idle is closed, what runs may end, and nothing holds the process up.
 
-SIGHUP and SIGUSR1 end nothing.
+SIGHUP and SIGUSR1 end nothing (and see `test_reload`).
 """
 
 from __future__ import annotations
@@ -156,9 +156,16 @@ def test_the_port_is_free_at_once(tmp_path: Path) -> None:
             assert ask(first.http, REQUEST.replace(b"\r\n\r\n", CLOSE)).status == 404
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGHUP, "the configuration (was read again|is kept)"),
+        (signal.SIGUSR1, "SIGUSR1 does nothing"),
+    ],
+    ids=["SIGHUP", "SIGUSR1"],
+)
 def test_what_ends_nothing(
-    number: signal.Signals, tmp_path: Path, backend: ScriptedBackend
+    number: signal.Signals, told: str, tmp_path: Path, backend: ScriptedBackend
 ) -> None:
     """Neither the process nor a connection; then SIGTERM ends it in order."""
     gateway = Gateway(tmp_path, f"ProxyPass / {backend.url}/", to_terminal=True)
@@ -172,9 +179,9 @@ def test_what_ends_nothing(
         with Connection(gateway.http) as client:
             assert client.ask(REQUEST).text == "hello\n"
             os.kill(gateway.pid, number)
-            wait_until(lambda: f"{number.name} does nothing" in gateway.logged(), "the warning")
+            wait_until(lambda: re.search(told, gateway.logged()), "a line in the log")
             assert client.ask(REQUEST).text == "hello\n"
         os.kill(gateway.pid, signal.SIGTERM)
         wait_until(lambda: gateway.has_ended, "the gateway's end")
     assert "cut off" not in gateway.logged()
-    assert gateway.logged().count(number.name) == 1
+    assert len(re.findall(told, gateway.logged())) == 1

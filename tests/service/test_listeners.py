@@ -15,7 +15,8 @@ from twisted.internet.testing import MemoryReactorClock
 from scgiproxy.config.addresses import parse_listen
 from scgiproxy.config.model import Listener, Position
 from scgiproxy.errors import ConfigError
-from scgiproxy.service.listeners import ListenerService, endpoint_text, is_inherited
+from scgiproxy.service.endpoints import endpoint_text, is_inherited
+from scgiproxy.service.listeners import ListenerService
 from tests.e2e.test_listening import certificate as make_certificate
 
 
@@ -79,7 +80,7 @@ def test_endpoint_strings(word: str, text: str) -> None:
 )
 def test_a_port_alone(ipv6: bool, interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both families where the system has both."""
-    monkeypatch.setattr("scgiproxy.service.listeners._ipv6_works", lambda: ipv6)
+    monkeypatch.setattr("scgiproxy.service.endpoints._ipv6_works", lambda: ipv6)
     import re
 
     assert re.fullmatch(interface, endpoint_text(listener("80")))
@@ -148,7 +149,7 @@ def test_secure_endpoints(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
             return fail(CannotListenError(None, b"/x", "Cannot acquire lock"))
 
     monkeypatch.setattr(
-        "scgiproxy.service.listeners.serverFromString", lambda reactor, text: Endpoint()
+        "scgiproxy.service.endpoints.serverFromString", lambda reactor, text: Endpoint()
     )
     made, sites = service(Reactor(), word)
     with pytest.raises(ConfigError, match="listen on /x: another process listens there"):
@@ -210,7 +211,7 @@ def test_tls_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     def parse(reactor: object, text: str) -> None:
         raise ImportError("No module named 'OpenSSL'")
 
-    monkeypatch.setattr("scgiproxy.service.listeners.serverFromString", parse)
+    monkeypatch.setattr("scgiproxy.service.endpoints.serverFromString", parse)
     with pytest.raises(ConfigError, match=r"needs more packages: pip install 'scgiproxy\[tls\]'"):
         service(Reactor(), "ssl:81")
 
@@ -236,7 +237,7 @@ def test_an_endpoint_that_takes_its_time(
 ) -> None:
     """The start is over by then: what goes wrong is in the log."""
     slow = Slow()
-    monkeypatch.setattr("scgiproxy.service.listeners.serverFromString", lambda reactor, text: slow)
+    monkeypatch.setattr("scgiproxy.service.endpoints.serverFromString", lambda reactor, text: slow)
     made, _ = service(Reactor(), "plugin:x")
     made.startService()
     slow.answer.errback(CannotListenError("192.0.2.1", 80, OSError(1, "Not permitted")))
@@ -276,7 +277,7 @@ def test_a_socket_that_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None
         "warn",
         lambda self, text, **fields: told.append(text.format(**fields)),
     )
-    made.ports.append(BadPort())
+    made._listening[0].port = BadPort()
     assert made.stopService().called
     (line,) = told
     assert line.endswith("is not closed cleanly: Permission denied")

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from scgiproxy.service.signals import HarmlessSignals
+from scgiproxy.service.signals import ProcessSignals
 from scgiproxy.service.startup import ProcessService
 
 WATCHED = (signal.SIGHUP, signal.SIGUSR1)
@@ -83,7 +83,7 @@ def are_ours() -> list[bool]:
 def test_one_warning_each_time(
     number: signal.Signals, not_a_terminal: int, events: list[LogEvent]
 ) -> None:
-    watched = HarmlessSignals(running(), not_a_terminal)
+    watched = ProcessSignals(running(), terminal=not_a_terminal)
     watched.start()
     watched.start()
     for count in (1, 2):
@@ -91,7 +91,7 @@ def test_one_warning_each_time(
         assert len(events) == count
     assert events[0]["log_level"] is LogLevel.warn
     told = formatEvent(events[0])
-    assert told.startswith(f"{number.name} does nothing: the configuration is not read again")
+    assert told.startswith(f"{number.name} does nothing here")
     watched.stop()
     assert are_ours() == [False, False]
 
@@ -104,7 +104,7 @@ def test_a_handler_of_somebody_else_stays(number: signal.Signals) -> None:
 
     for other in (handler, signal.SIG_IGN):
         signal.signal(number, other)
-        watched = HarmlessSignals(running())
+        watched = ProcessSignals(running())
         watched.start()
         assert signal.getsignal(number) is other
         assert are_ours() == [True, True]
@@ -115,7 +115,7 @@ def test_a_handler_of_somebody_else_stays(number: signal.Signals) -> None:
 
 @each_signal
 def test_a_handler_that_came_later_stays(number: signal.Signals) -> None:
-    watched = HarmlessSignals(running())
+    watched = ProcessSignals(running())
     watched.start()
     signal.signal(number, signal.SIG_IGN)
     watched.stop()
@@ -124,12 +124,12 @@ def test_a_handler_that_came_later_stays(number: signal.Signals) -> None:
 
 def test_a_reactor_without_handlers() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    HarmlessSignals(running()).start()
+    ProcessSignals(running()).start()
     assert are_ours() == [False, False]
 
 
 def test_another_thread() -> None:
-    thread = threading.Thread(target=HarmlessSignals(running()).start)
+    thread = threading.Thread(target=ProcessSignals(running()).start)
     thread.start()
     thread.join()
     assert are_ours() == [False, False]
@@ -137,7 +137,7 @@ def test_another_thread() -> None:
 
 def test_stopped_before_the_reactor_runs() -> None:
     reactor: Any = MemoryReactorClock()
-    watched = HarmlessSignals(reactor)
+    watched = ProcessSignals(reactor)
     watched.start()
     watched.stop()
     for function, words, named in reactor.whenRunningHooks:
@@ -148,7 +148,7 @@ def test_stopped_before_the_reactor_runs() -> None:
 def test_a_terminal_that_is_closed_ends_the_process(events: list[LogEvent]) -> None:
     master, slave = os.openpty()
     reactor = running()
-    watched = HarmlessSignals(reactor, slave)
+    watched = ProcessSignals(reactor, terminal=slave)
     watched.start()
     send()
     assert reactor.stopped == 0

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 _COUNTERS = ("elected", "bytes_sent", "bytes_received", "errors")
 
 
-def mounts_of(parts: GatewayParts) -> list[MountStatistics]:
-    """In the same order in each process."""
-    hosts = (parts.hosts.main, *parts.hosts.hosts)
-    return [statistics for host in hosts for statistics in host.mount_statistics()]
-
-
 class Counts:
     """What the process of `parts` counts, for another one.
 
@@ -38,7 +32,7 @@ class Counts:
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._mounts = mounts_of(parts)
+        self._mounts = list(parts.mount_statistics())
         self._told = {member: _counters(member) for _, member in self._members()}
         self._last_state: dict[str, Any] = {}
 

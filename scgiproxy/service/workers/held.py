@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.interfaces import IStreamServerEndpoint
-
 from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
-from scgiproxy.errors import ConfigError
-from scgiproxy.service.listeners import BACKLOG, ListenerService, endpoint_text, problem_of
+from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.service.endpoints import BACKLOG, problem_of
+from scgiproxy.service.listeners import ListenerService, Listening
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
 
@@ -22,7 +21,7 @@ class HeldListeners(ListenerService):
     """Listens, and accepts nobody.
 
     `files`: for each listener what is in the files that its endpoint names, by their keys. They are
-    read when this is made: workers may not be allowed to (``twistd --uid``).
+    read when this is made, and by `change`: workers may not be allowed to (``twistd --uid``).
     """
 
     def __init__(
@@ -33,46 +32,63 @@ class HeldListeners(ListenerService):
         descriptors: Descriptors,
         backlog: int = BACKLOG,
     ) -> None:
-        self.files: list[Mapping[str, bytes]] = []
-        self._listeners = listeners
-        self._held: dict[Listener, Any] = {}
         super().__init__(listeners, make_site, reactor, descriptors, backlog=backlog)
+        problems: list[Problem] = []
+        self.files = self._read(listeners, problems)
+        if problems:
+            raise ConfigError(problems)
 
     def descriptors(self) -> list[int]:
         """The socket of each listener, in the order of the configuration; while it runs."""
-        return [self._held[listener].fileno() for listener in self._listeners]
+        return [one.port.fileno() for one in self._listening]
 
-    def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
-        endpoint = super()._endpoint(listener)
-        try:
-            paths = endpoint_files(endpoint_text(listener))
-            self.files.append({key: Path(path).read_bytes() for key, path in paths.items()})
-        except OSError as error:
-            raise ValueError(
-                f"{listener.endpoint!r}: {error.strerror}: {error.filename}"
-            ) from error
-        return endpoint
+    def change(self, listeners: Sequence[Listener], backlog: int = BACKLOG) -> None:
+        problems: list[Problem] = []
+        files = self._read(listeners, problems)
+        if problems:
+            raise ConfigError(problems)
+        super().change(listeners, backlog)
+        self.files = files
 
-    def _bind(self) -> None:
-        was_bound = self._bound
-        super()._bind()
-        late = [listener for listener in self._listeners if listener not in self._held]
-        if late and not was_bound:
-            self._bound = False
-            self._close_ports()
-            raise ConfigError(
-                [problem_of(one, f"{_NOT_SHARED}: it does not listen at once") for one in late]
-            )
+    def _read(
+        self, listeners: Sequence[Listener], problems: list[Problem]
+    ) -> list[Mapping[str, bytes]]:
+        found: list[Mapping[str, bytes]] = []
+        for listener in listeners:
+            try:
+                paths = endpoint_files(self._text(listener))
+                found.append({key: Path(path).read_bytes() for key, path in paths.items()})
+            except OSError as error:
+                told = f"{listener.endpoint!r}: {error.strerror}: {error.filename}"
+                problems.append(problem_of(listener, told))
+        return found
 
-    def _take(self, port: Any, listener: Listener) -> None:
+    def _renewed(
+        self,
+        one: Listening,  # noqa: ARG002  its port stays
+        listener: Listener,
+        problems: list[Problem],
+    ) -> Listening | None:
+        """The workers' affair. What is in the files is looked at, as at the start."""
+        self._new([listener], problems)
+        return None
+
+    def _listen(self, wanted: Iterable[Listening]) -> list[Problem]:
+        wanted = list(wanted)
+        problems = super()._listen(wanted)
+        if not problems:
+            told = f"{_NOT_SHARED}: it does not listen at once"
+            problems = [problem_of(one.listener, told) for one in wanted if one.port is None]
+        return problems
+
+    def _take(self, one: Listening) -> None:
+        port = one.port
         if not hasattr(port, "stopReading"):
-            raise ConfigError([problem_of(listener, f"{_NOT_SHARED}: its port is no socket")])
+            raise ConfigError([problem_of(one.listener, f"{_NOT_SHARED}: its port is no socket")])
         # Before the reactor's next turn: nobody has been accepted.
         port.stopReading()
         # Closed, and not shut down: that would be for the workers' sockets as well.
         port._shouldShutdown = False  # noqa: SLF001
-        self._held[listener] = port
 
-    def _close_ports(self) -> list[Any]:
-        self._held.clear()
-        return super()._close_ports()
+    def _serve_waiting(self, one: Listening) -> None:
+        """Who waits is the workers' to serve."""

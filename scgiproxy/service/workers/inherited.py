@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 
 from scgiproxy.config.endpoints import endpoint_type, with_files
 from scgiproxy.config.model import Listener
-from scgiproxy.service.listeners import ListenerService, endpoint_text, make_endpoint
+from scgiproxy.errors import Problem
+from scgiproxy.service.adopting import SocketReactor
+from scgiproxy.service.endpoints import BACKLOG, endpoint_text, make_endpoint
+from scgiproxy.service.listeners import ListenerService, Listening
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
@@ -40,8 +41,18 @@ class InheritedListeners(ListenerService):
         admission: Admission,
     ) -> None:
         self._paths = ExitStack()
-        self._given = dict(zip(listeners, zip(sockets, files, strict=True), strict=True))
+        self.give(listeners, sockets, files)
         super().__init__(listeners, make_site, reactor, descriptors, admission)
+
+    def give(
+        self,
+        listeners: Sequence[Listener],
+        sockets: Sequence[int],
+        files: Sequence[Mapping[str, bytes]],
+    ) -> None:
+        """What `change` is to make ports of. The sockets are closed when it is done."""
+        self._given = dict(zip(listeners, zip(sockets, files, strict=True), strict=True))
+        self._unused = set(sockets)
 
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         fd, files = self._given[listener]
@@ -52,7 +63,12 @@ class InheritedListeners(ListenerService):
         if not (hasattr(os, "memfd_create") and _OWN_FILES.is_dir()):
             files = {}  # it reads them itself, if it may
         paths = {key: self._path(key, content) for key, content in files.items()}
-        return make_endpoint(with_files(text, paths), _SocketReactor(self._reactor, fd))
+        reactor = SocketReactor(self._reactor, lambda: self._use(fd))
+        return make_endpoint(with_files(text, paths), reactor)
+
+    def _use(self, fd: int) -> int:
+        self._unused.remove(fd)
+        return fd
 
     def _path(self, key: str, content: bytes) -> str:
         """A name under which this process, and no other, can read `content` until it listens."""
@@ -65,108 +81,40 @@ class InheritedListeners(ListenerService):
         with self._paths:
             super()._bind()
 
-    def _listening(self, port: IListeningPort, listener: Listener) -> None:
-        # The parent has told where.
-        self.ports.append(port)
-        self._take(port, listener)
+    def change(self, listeners: Sequence[Listener], backlog: int = BACKLOG) -> None:
+        """As `ListenerService.change`, of what was given by `give`."""
+        try:
+            with self._paths:
+                super().change(listeners, backlog)
+        finally:
+            for fd in self._unused:
+                os.close(fd)
 
-    def _take(self, port: IListeningPort, listener: Listener) -> None:  # noqa: ARG002  of a kind
+    def _renewed(
+        self,
+        one: Listening,
+        listener: Listener,
+        problems: list[Problem],
+    ) -> Listening | None:
+        if not self._given[listener][1]:
+            return None
+        made = self._new([listener], problems)
+        for anew in made:
+            anew.site = one.site
+            return anew
+        return None
+
+    def _keep(self, one: Listening) -> None:
+        """Its queue is the parent's affair."""
+
+    def _tell(self, port: IListeningPort) -> None:
+        """The parent has told where."""
+
+    def _take(self, one: Listening) -> None:
         """Accept one at a time: what else waits is for whoever has the time.
 
         A worker that is woken for a connection that another has taken meanwhile sleeps on without
         getting there: of 4700 connections to four idle workers 8 were sought in vain. So there is no
         EPOLLEXCLUSIVE, which would prefer one of them.
         """
-        accept_clients(port, self._descriptors, self._admission, at_once=1)
-
-
-class _SocketReactor:
-    """A reactor on which whoever listens, anywhere, gets the one socket."""
-
-    def __init__(self, reactor: Any, fd: int) -> None:
-        self._reactor = reactor
-        self._fd = fd
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    def listenTCP(
-        self,
-        port: int,  # noqa: ARG002
-        factory: Any,
-        backlog: int = 50,  # noqa: ARG002
-        interface: str = "",  # noqa: ARG002
-    ) -> IListeningPort:
-        return self._listen(factory)
-
-    def listenUNIX(
-        self,
-        address: str,  # noqa: ARG002
-        factory: Any,
-        backlog: int = 50,  # noqa: ARG002
-        mode: int = 0o666,  # noqa: ARG002
-        wantPID: bool = False,  # noqa: ARG002
-    ) -> IListeningPort:
-        return self._listen(factory)
-
-    def listenSSL(
-        self,
-        port: int,  # noqa: ARG002
-        factory: Any,
-        contextFactory: Any,
-        backlog: int = 50,  # noqa: ARG002
-        interface: str = "",  # noqa: ARG002
-    ) -> IListeningPort:
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        # Now, and not with the first connection: some of the files are read only then.
-        contextFactory.getContext()
-        return self._listen(TLSMemoryBIOFactory(contextFactory, False, factory))
-
-    def _listen(self, factory: Any) -> IListeningPort:
-        fd, self._fd = self._fd, -1
-        if fd < 0:
-            raise ValueError("workers cannot share an endpoint that listens twice")
-        with socket.socket(fileno=fd) as skt:
-            if skt.family == socket.AF_UNIX:
-                kind: Any = InheritedUnixPort
-                port = kind._fromListeningDescriptor(self._reactor, fd, factory)  # noqa: SLF001
-            else:
-                kind = InheritedTcpPort
-                port = kind._fromListeningDescriptor(  # noqa: SLF001
-                    self._reactor, fd, skt.family, factory
-                )
-        port.startListening()
-        listening: IListeningPort = port
-        return listening
-
-
-class _Inherited(tcp.Port):
-    """What is different for a socket that others accept from, too."""
-
-    factory: Any
-    fileno: Any
-    socket: Any
-
-    def startListening(self) -> None:
-        """Accept. The socket listens already: its backlog, and of a file the mode, are set."""
-        self.factory.doStart()
-        self.connected = True
-        self.socket, self._preexistingSocket = self._preexistingSocket, None
-        self._shouldShutdown = False
-        self.fileno = self.socket.fileno
-        self.startReading()  # type: ignore[no-untyped-call]
-
-    def _logConnectionLostMsg(self) -> None:
-        """The parent tells of it."""
-
-
-class InheritedTcpPort(_Inherited):
-    """A socket of IPv4 or IPv6."""
-
-
-class InheritedUnixPort(_Inherited, unix.Port):
-    """A UNIX socket, whose file is the parent's to remove."""
-
-    def connectionLost(self, reason: Any) -> None:
-        tcp.Port.connectionLost(self, reason)
+        accept_clients(one.port, self._descriptors, self._admission, at_once=1)

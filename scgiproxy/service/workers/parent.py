@@ -10,6 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from scgiproxy.config.model import Config
+from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.root import DRAIN, GatewayService
@@ -19,7 +20,6 @@ from scgiproxy.service.workers.link import Link
 from scgiproxy.service.workers.members import ParentMembers
 from scgiproxy.service.workers.process import Phase, WorkerProcess
 from scgiproxy.service.workers.totals import GatewayTotals
-from scgiproxy.wire.descriptors import Descriptors
 
 YOUNG = 10.0
 """Seconds; a worker that ends before is replaced later, each time later still."""
@@ -174,8 +174,14 @@ class ParentService(GatewayService):
         self.processes.started.append(self.members.join)
         self.processes.ended.append(self.members.leave)
 
-    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
-        config = self._config
+    def reload(self, config: Config) -> None:
+        """Raises ConfigError: not with workers."""
+        at = config.main.position
+        message = "with several Workers the configuration is read when the gateway starts"
+        raise ConfigError([Problem(at.file, at.line, message)])
+
+    def _make_listeners(self) -> ListenerService:
+        config, descriptors = self._config, self._process.descriptors
         return HeldListeners(
             config.listeners, self._site, self._reactor, descriptors, config.listen_backlog
         )

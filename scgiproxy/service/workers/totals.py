@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from scgiproxy.log.events import Logger
 from scgiproxy.service.numbers import take_numbers
-from scgiproxy.service.workers.counts import Counts, WorkerState, add_counts, mounts_of
+from scgiproxy.service.workers.counts import Counts, WorkerState, add_counts
 from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
 from scgiproxy.service.workers.numbers import PAGES, tell_numbers, tell_registry, told_numbers
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
@@ -121,7 +121,7 @@ class GatewayTotals:
     def __init__(self, parts: GatewayParts, processes: Processes) -> None:
         self._parts = parts
         self._clock = parts.reactor
-        self._mounts = mounts_of(parts)
+        self._mounts = list(parts.mount_statistics())
         self._workers: dict[int, _Worker] = {}
         self._starts: dict[int, int] = {}
         # All that is asked while a round goes on waits for the next one: it may be about something

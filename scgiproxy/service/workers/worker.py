@@ -23,7 +23,6 @@ from scgiproxy.service.workers.link import JSON, Link
 from scgiproxy.service.workers.logs import send_events
 from scgiproxy.service.workers.members import WorkerMembers
 from scgiproxy.service.workers.totals import WorkerTotals
-from scgiproxy.wire.descriptors import Descriptors
 
 _LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that a terminal, or somebody who means the gateway, sends to all its processes."""
@@ -49,7 +48,7 @@ class WorkerService(GatewayService):
         for fd in handover.logs.values():
             os.close(fd)
 
-    def _make_listeners(self, descriptors: Descriptors) -> ListenerService:
+    def _make_listeners(self) -> ListenerService:
         given = self._handover
         return InheritedListeners(
             given.config.listeners,
@@ -57,8 +56,8 @@ class WorkerService(GatewayService):
             given.files,
             self._site,
             self._reactor,
-            descriptors,
-            self.admission,
+            self._process.descriptors,
+            self._process.admission,
         )
 
     def _start_state(self) -> None:

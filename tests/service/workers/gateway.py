@@ -137,7 +137,7 @@ class MemoryDialer(FakeDialer):
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes gateways that connect to nobody."""
-    monkeypatch.setattr("scgiproxy.service.build.Dialer", MemoryDialer)
+    monkeypatch.setattr("scgiproxy.service.succession.Dialer", MemoryDialer)
     made: list[WorkersGateway] = []
 
     def make(*words: Any, **named: Any) -> WorkersGateway:

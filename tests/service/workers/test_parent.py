@@ -336,7 +336,7 @@ def test_endpoints_that_cannot_be_shared(
             return listening
 
     monkeypatch.setattr(
-        "scgiproxy.service.listeners.serverFromString", lambda reactor, text: Endpoint()
+        "scgiproxy.service.endpoints.serverFromString", lambda reactor, text: Endpoint()
     )
     made = gateway('Workers 2\nListen "odd:1"\n')
     with pytest.raises(ConfigError) as raised:

@@ -16,7 +16,6 @@ from scgiproxy.errors import ConnectFailed
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.numbers import take_numbers
-from scgiproxy.service.workers.counts import mounts_of
 from scgiproxy.service.workers.link import Link, LinkLost
 from scgiproxy.service.workers.totals import INTERVAL, PATIENCE
 from scgiproxy.web.gatewaynumbers import GatewayNumbers, TimelineNumbers
@@ -30,7 +29,7 @@ PAGES = ("metrics", "server-status", "balancer-manager")
 
 
 def answer(parts: GatewayParts, mount: int, seconds: float, status: int, gone: bool) -> None:
-    statistics = mounts_of(parts)[mount]
+    statistics = list(parts.mount_statistics())[mount]
     now = parts.reactor.seconds()
     statistics.record(now, seconds, b"POST", status, 10, 1000, gone)
 
@@ -161,7 +160,7 @@ def test_a_killed_worker_takes_its_last_second_with_it() -> None:
     answer(parts, 0, 0.1, 200, False)
     cluster.advance(INTERVAL)
     answer(parts, 0, 0.1, 200, False)
-    mounts_of(parts)[0].in_flight = 3
+    next(parts.mount_statistics()).in_flight = 3
     cluster.kill(2)
     (mount, *_) = cluster.ask("metrics").mounts
     assert (mount.requests, mount.in_flight) == (1, 0)
@@ -174,7 +173,7 @@ def test_what_is_at_this_moment_is_added_up_and_ends_with_its_worker() -> None:
     cluster = Cluster()
     for number, worker in cluster.workers.items():
         parts = worker.parts
-        mounts_of(parts)[1].in_flight = number
+        list(parts.mount_statistics())[1].in_flight = number
         parts.pools[0].backends[0].in_flight = 10 * number
         parts.pools[0].backends[0].load = 7
         parts.spool_space.bodies, parts.spool_space.memory = 1, 1000 * number

@@ -1,0 +1,106 @@
+"""Ports on sockets that listen already: of another process, or of a port before."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IListeningPort
+
+
+class SocketReactor:
+    """A reactor on which whoever listens, anywhere, gets the one socket: `take` is called then, and
+    returns its descriptor, which is closed after it was duplicated. It may return it once."""
+
+    def __init__(self, reactor: Any, take: Callable[[], int]) -> None:
+        self._reactor = reactor
+        self._take: Callable[[], int] | None = take
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(
+        self,
+        port: int,  # noqa: ARG002
+        factory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        interface: str = "",  # noqa: ARG002
+    ) -> IListeningPort:
+        return self._listen(factory)
+
+    def listenUNIX(
+        self,
+        address: str,  # noqa: ARG002
+        factory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        mode: int = 0o666,  # noqa: ARG002
+        wantPID: bool = False,  # noqa: ARG002
+    ) -> IListeningPort:
+        return self._listen(factory)
+
+    def listenSSL(
+        self,
+        port: int,  # noqa: ARG002
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,  # noqa: ARG002
+        interface: str = "",  # noqa: ARG002
+    ) -> IListeningPort:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        # Now, and not with the first connection: some of the files are read only then.
+        contextFactory.getContext()
+        return self._listen(TLSMemoryBIOFactory(contextFactory, False, factory))
+
+    def _listen(self, factory: Any) -> IListeningPort:
+        take, self._take = self._take, None
+        if take is None:
+            raise ValueError("an endpoint that listens twice cannot have a socket that is there")
+        fd = take()
+        with socket.socket(fileno=fd) as skt:
+            if skt.family == socket.AF_UNIX:
+                kind: Any = InheritedUnixPort
+                port = kind._fromListeningDescriptor(self._reactor, fd, factory)  # noqa: SLF001
+            else:
+                kind = InheritedTcpPort
+                port = kind._fromListeningDescriptor(  # noqa: SLF001
+                    self._reactor, fd, skt.family, factory
+                )
+        port.startListening()
+        listening: IListeningPort = port
+        return listening
+
+
+class _Inherited(tcp.Port):
+    """What is different for a socket that others have, too."""
+
+    factory: Any
+    fileno: Any
+    socket: Any
+
+    def startListening(self) -> None:
+        """Accept. The socket listens already: its backlog, and of a file the mode, are set."""
+        self.factory.doStart()
+        self.connected = True
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        # Somebody else may have taken the connection that is to be accepted.
+        self.socket.setblocking(False)
+        self._shouldShutdown = False
+        self.fileno = self.socket.fileno
+        self.startReading()  # type: ignore[no-untyped-call]
+
+    def _logConnectionLostMsg(self) -> None:
+        """Who has bound it tells of it."""
+
+
+class InheritedTcpPort(_Inherited):
+    """A socket of IPv4 or IPv6."""
+
+
+class InheritedUnixPort(_Inherited, unix.Port):
+    """A UNIX socket, whose file is to be removed by who has bound it."""
+
+    def connectionLost(self, reason: Any) -> None:
+        tcp.Port.connectionLost(self, reason)
