@@ -10,6 +10,7 @@ import pytest
 from tests.certificates import authority, stranger
 from tests.e2e.gateway import Gateway
 from tests.e2e.http_client import Connection, ask
+from tests.e2e.processes import wait_until
 from tests.e2e.scripted import HELLO, ReadBody, ReadHead, ScriptedBackend, Send
 from tests.e2e.stunnel import Stunnel
 
@@ -85,7 +86,7 @@ def test_certificate_of_the_gateway(tmp_path: Path, backend: ScriptedBackend, tr
             assert ask(gateway.http, GET).status == 200
         with Gateway(tmp_path, mount, name="without") as gateway:
             assert ask(gateway.http, GET).status == 502
-            assert "certificate required" in gateway.logged()
+            wait_until(lambda: "certificate required" in gateway.logged(), "it is told why")
     assert len(backend.requests()) == 1
 
 
@@ -103,7 +104,9 @@ def test_the_next_member_when_one_is_not_who_it_should_be(
         with Gateway(tmp_path, text.format(trust=trust, members=members)) as gateway:
             for _ in range(6):
                 assert ask(gateway.http, GET).status == 200
-            told = gateway.logged()
-            assert "hostname mismatch: it is for other.example, and not for localhost" in told
-            assert "certificate verify failed: unable to get the certificate of its issuer" in told
+            for why in (
+                "hostname mismatch: it is for other.example, and not for localhost",
+                "certificate verify failed: unable to get the certificate of its issuer",
+            ):
+                wait_until(lambda why=why: why in gateway.logged(), why)  # type: ignore[misc]
         assert len(backend.requests()) == 6

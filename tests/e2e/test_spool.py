@@ -101,7 +101,8 @@ def test_folder_that_is_removed(tmp_path: Path) -> None:
             folder.rmdir()
             assert _upload(gateway, 2 * MIB) == 503
             assert ask(gateway.http, b"GET /app/ HTTP/1.1\r\nHost: a\r\n\r\n").status == 200
-            assert f"gateway.spool: the body could not be spooled in {folder}" in gateway.logged()
+            told = f"gateway.spool: the body could not be spooled in {folder}"
+            wait_until(lambda: told in gateway.logged(), "it is told why")
             folder.mkdir()
             assert _upload(gateway, 2 * MIB) == 200
 

@@ -47,6 +47,13 @@ def test_balancer() -> None:
     assert url == BackendUrl(None, b"/app", "balancer://SomeCluster/app", balancer="somecluster")
 
 
+def test_tls() -> None:
+    url = parse_backend_url("SCGIS://App.example:4001/x")
+    assert (url.address, url.path, url.secure) == (TcpAddress("app.example", 4001), b"/x", True)
+    assert parse_backend_url("scgis://[::1]").label == "scgis://[::1]"
+    assert not parse_backend_url("scgi://app.example").secure
+
+
 def test_socket_written_as_a_path_of_scgi() -> None:
     """Many write it so; it works, with a note that says how Apache writes it."""
     url = parse_backend_url("scgi:///run/rt.sock")
@@ -73,6 +80,8 @@ def test_the_longest_host_names(host: str) -> None:
         ("localhost:4000", "is no URL"),
         ("", "is no URL"),
         ("http://localhost/", "scheme 'http' is not served here"),
+        ("scgis:///run/app.sock", "no host in 'scgis://'; expected scgis://host:port/path"),
+        ("unix:/run/app.sock|scgis://app/", "TLS is for TCP and not for a UNIX socket"),
         ("scgi://", "no host"),
         ("scgi://:4000/", "no host"),
         ("scgi://::1/", "IPv6"),
