@@ -182,7 +182,8 @@ def makeService(options: Options) -> IService:
     made: list[GatewayService] = []
     try:
         if options["demo"]:
-            return ProcessService(_demo(options, reactor), reactor)
+            demo = _demo(options, reactor)
+            return ProcessService(demo, reactor, hurry=demo.gateway.hurry)
         load(options, lambda config: made.append(make_gateway(config, reactor)))
     except ConfigError as error:
         _print_problems(error.problems)
@@ -195,7 +196,9 @@ def makeService(options: Options) -> IService:
     def load_again() -> Config:
         return load(options, lambda config: check(config, reactor))
 
-    process = ProcessService(gateway, reactor, lambda: reload_gateway(gateway, load_again))
+    process = ProcessService(
+        gateway, reactor, lambda: reload_gateway(gateway, load_again), gateway.hurry
+    )
     gateway.on_failure = process.fail
     return process
 

@@ -136,4 +136,14 @@ ROWS = (
         " any number. For the addresses that follow it does not hold.",
         default="0",
     ),
+    Directive(
+        name="GracefulShutdownTimeout",
+        contexts=Context.SERVER,
+        syntax="SECONDS",
+        read=integer(0, _MOST),
+        config="graceful_shutdown_timeout",
+        doc="How long requests under way may go on after SIGTERM, before they are cut off. 0: as long"
+        " as they take.",
+        default="30",
+    ),
 )

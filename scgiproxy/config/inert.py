@@ -40,7 +40,7 @@ _REASONS = {
     _PROCESSES: "StartServers MinSpareServers MaxSpareServers MaxRequestWorkers MaxClients"
     " MaxConnectionsPerChild MaxRequestsPerChild ServerLimit ThreadsPerChild ThreadLimit"
     " MinSpareThreads MaxSpareThreads ThreadStackSize AsyncRequestWorkerFactor MaxMemFree"
-    " GracefulShutdownTimeout ScoreBoardFile Mutex LockFile AcceptMutex"
+    " ScoreBoardFile Mutex LockFile AcceptMutex"
     " CoreDumpDirectory EnableExceptionHook RLimitCPU RLimitMEM RLimitNPROC WatchdogInterval"
     " ExtendedStatus",
     _SYSTEM: "ListenCoresBucketsRatio ListenTCPDeferAccept ReceiveBufferSize"

@@ -169,6 +169,8 @@ class Config:
     max_connections: int | None = None
     """MaxConnections, of all workers together; None: what the limit of open files allows."""
     max_connections_per_ip: AddressLimit = ANY_NUMBER
+    graceful_shutdown_timeout: int = 30
+    """Seconds; 0 is as long as it takes."""
     workers: int | None = 1
     """How many processes serve; None: one for each core. See `worker_count`."""
 

@@ -8,28 +8,20 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from scgiproxy.config.model import Config, Position
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.log.file import LogFile
 from scgiproxy.service.build import GatewayParts
+from scgiproxy.service.draining import Draining
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.retirement import Retirement
 from scgiproxy.service.spooling import try_spool_directory
 from scgiproxy.service.statefile import StateFile
 from scgiproxy.service.succession import Process
-from scgiproxy.web.channel import GRACE, HttpChannel
+from scgiproxy.web.channel import HttpChannel
 from scgiproxy.web.site import GatewaySite
-
-DRAIN = 4.0
-"""Seconds that running answers are given to end when the service stops, with the `GRACE` of idle
-connections."""
-
-_LOOK = 0.02
-_TELLING = 0.2
-_CLOSING = 1.0
 
 
 class GatewayService(MultiService):
@@ -52,6 +44,7 @@ class GatewayService(MultiService):
         self._reactor = reactor
         self._config = config
         self._retirement = Retirement(reactor, self._channels)
+        self._draining = Draining(reactor, self._channels)
         problems: list[Problem] = []
         self._process = Process(reactor)
         self._limit_connections()
@@ -200,46 +193,25 @@ class GatewayService(MultiService):
     # -- the end -------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, and give running answers `DRAIN` seconds.
+        """Stop listening, and give running answers the time of GracefulShutdownTimeout.
 
-        Idle connections have a `GRACE` for a request that is on its way, which is served.
-        What runs on is cut off; what still waits for a backend is answered with 503. Fires when
-        every connection is closed.
+        Idle connections are closed. What runs on is cut off; what still waits for a backend is
+        answered with 503 (see `Draining.end`). Fires when every connection is closed.
         """
         return Deferred.fromCoroutine(self._stop(super().stopService()))  # type: ignore[no-untyped-call]
 
+    def hurry(self) -> None:
+        """Cut off what runs; while it stops."""
+        self._draining.hurry()
+
     async def _stop(self, listeners_stopped: Deferred[Any]) -> None:
         await listeners_stopped
-        await self._end_connections()
-        await self._stop_parts()
-
-    async def _end_connections(self) -> None:
         self.parts.readiness.stop()
-        end = self._reactor.seconds() + DRAIN
-        for channel in self._channels():
-            channel.shut_down()
         # Answers that would never end by themselves.
         for manager in self.parts.managers:
             manager.stop()
-        if not await self._channels_closed(GRACE):
-            for channel in self._channels():
-                channel.close_idle()
-        if not await self._channels_closed(end - self._reactor.seconds()):
-            waited_for = [pool for pool in self.parts.pools if pool.queued]
-            for pool in waited_for:
-                pool.turn_away()
-            if waited_for:
-                await self._channels_closed(_TELLING)
-            left = list(self._channels())
-            self.log.info(
-                "cut off: {count} connections that were not done after {seconds:g} s",
-                count=len(left),
-                seconds=DRAIN,
-                notice=True,
-            )
-            for channel in left:
-                channel.abort()
-            await self._channels_closed(_CLOSING)
+        await self._draining.end(self._config.graceful_shutdown_timeout, self.parts.pools)
+        await self._stop_parts()
 
     async def _stop_parts(self) -> None:
         """All that is left when no connection is, the logs at last."""
@@ -253,15 +225,6 @@ class GatewayService(MultiService):
 
     def _channels(self) -> Iterator[HttpChannel]:
         return chain.from_iterable([list(site.channels) for site in self.parts.sites])
-
-    async def _channels_closed(self, seconds: float) -> bool:
-        """Wait until no connection is left, but not longer than `seconds`."""
-        end = self._reactor.seconds() + seconds
-        while any(site.channels for site in self.parts.sites):
-            if self._reactor.seconds() >= end:
-                return False
-            await deferLater(self._reactor, _LOOK)
-        return True
 
     def _failed(self, reason: str) -> None:
         self.log.critical("{reason}", reason=reason)

@@ -1,4 +1,5 @@
-"""SIGHUP, at which the configuration is read again, and SIGUSR1, at which nothing happens."""
+"""SIGHUP, at which the configuration is read again, SIGUSR1, at which nothing happens, and SIGTERM
+and Ctrl-C once more."""
 
 from __future__ import annotations
 
@@ -14,11 +15,14 @@ from scgiproxy.log.events import Logger
 _WATCHED = (signal.SIGHUP, signal.SIGUSR1)
 """What others read their configuration again at, or open their logs; both would end a process."""
 
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 class ProcessSignals:
     """Takes SIGHUP and SIGUSR1, either of which would end the process, while they are watched.
 
     - `reload` is called at SIGHUP; None: there is nothing that could be read again.
+    - `hurry` is called at a SIGTERM or SIGINT that follows another: the process is stopping already.
     - `terminal`: the file descriptor to tell by whether the process was started on one. A terminal
       that is closed sends SIGHUP, too: the process stops then, as with SIGTERM.
 
@@ -30,19 +34,28 @@ class ProcessSignals:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, reload: Callable[[], object] | None = None, terminal: int = 0
+        self,
+        reactor: Any,
+        reload: Callable[[], object] | None = None,
+        hurry: Callable[[], object] = lambda: None,
+        terminal: int = 0,
     ) -> None:
         self._reactor = reactor
         self._reload = reload
+        self._hurry = hurry
         self._terminal = terminal
         self._watched = False
         self._on_terminal = False
+        self._is_stopping = False
+        self._was_told = False
+        self._ending: dict[int, Any] = {}
 
     def start(self) -> None:
         """Watch them. What comes before the reactor runs is done when it does. Again is harmless."""
         if self._watched or threading.current_thread() is not threading.main_thread():
             return
         self._watched = True
+        self._is_stopping = False
         self._on_terminal = os.isatty(self._terminal)
         for number in _WATCHED:
             if signal.getsignal(number) is signal.SIG_DFL:
@@ -55,11 +68,43 @@ class ProcessSignals:
         for number in _WATCHED:
             if self._is_ours(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
+        if not self._was_told:  # if it was, the process ends
+            for ending, handler in self._ending.items():
+                if self._is_ours(signal.getsignal(ending)):
+                    signal.signal(ending, handler)
+            self._ending.clear()
+
+    def stopping(self) -> None:
+        """The process stops, whoever has said so: the next signal to stop is another one."""
+        self._is_stopping = True
 
     def _look(self) -> None:
         # A reactor that installs handlers has done so by now.
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self.stop()
+        if not self._watched:
+            return
+        for number in _ENDING:
+            handler = signal.getsignal(number)
+            # Twisted's cannot bear to be told twice.
+            if getattr(handler, "__self__", None) is self._reactor:
+                self._ending[number] = handler
+                signal.signal(number, self._told_to_end)
+
+    def _told_to_end(self, number: int, frame: FrameType | None) -> None:
+        if self._is_stopping:
+            self._reactor.callFromThread(self._tell_again, number)
+        else:
+            self._is_stopping = self._was_told = True
+            self._ending[number](number, frame)
+
+    def _tell_again(self, number: int) -> None:
+        self.log.info(
+            "{signal}, once more: what is not done is cut off",
+            signal=signal.Signals(number).name,
+            notice=True,
+        )
+        self._hurry()
 
     def _is_ours(self, handler: object) -> bool:
         return getattr(handler, "__self__", None) is self
@@ -71,7 +116,9 @@ class ProcessSignals:
     def _tell(self, number: int) -> None:
         if number == signal.SIGHUP and self._on_terminal and not os.isatty(self._terminal):
             self.log.info("SIGHUP: the terminal is closed, stopping", notice=True)
-            self._reactor.stop()
+            if not self._is_stopping:
+                self._is_stopping = True
+                self._reactor.stop()
             return
         if number == signal.SIGHUP and self._reload is not None:
             self._reload()

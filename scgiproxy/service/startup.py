@@ -38,16 +38,20 @@ class StartupError(SystemExit, Exception):
 class ProcessService(MultiService):
     """Starts `service` as the affair of a whole process, one that ends if that fails.
 
-    While it runs, SIGHUP calls `reload`, and neither that nor SIGUSR1 ends the process (see
-    `ProcessSignals`).
+    While it runs, SIGHUP calls `reload`, and neither that nor SIGUSR1 ends the process; a second
+    signal to stop calls `hurry` (see `ProcessSignals`).
     """
 
     def __init__(
-        self, service: IService, reactor: Any, reload: Callable[[], object] | None = None
+        self,
+        service: IService,
+        reactor: Any,
+        reload: Callable[[], object] | None = None,
+        hurry: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
-        self._signals = ProcessSignals(reactor, reload)
+        self._signals = ProcessSignals(reactor, reload, hurry)
         service.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -71,6 +75,7 @@ class ProcessService(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """As any MultiService; the signals end the process only when everything has stopped."""
+        self._signals.stopping()
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopped.addBoth(self._stopped)
 

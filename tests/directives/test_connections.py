@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -57,3 +58,22 @@ def test_connections_of_an_address(configured: Configured) -> None:
 
     assert [taken("192.0.2.1"), taken("198.51.100.1")] == [4, 2]
     assert made.parts.numbers("", 0.0).refused == 2  # type: ignore[union-attr]
+
+
+@behaviour("GracefulShutdownTimeout")
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [("", 30), ("GracefulShutdownTimeout 7", 7), ("GracefulShutdownTimeout 7\nWorkers 2", 7)],
+)
+def test_time_at_the_end(configured: Configured, lines: str, seconds: int) -> None:
+    """For a connection that never ends, which is cut off then."""
+    made, reactor = service(configured, f"{lines}\n#GracefulShutdownTimeout")
+    made.listeners.startService()
+    connection = Mock()
+    made.listeners.sites[0].channels.add(connection)
+    connection.abort = made.listeners.sites[0].channels.clear
+    stopped = made.stopService()
+    reactor.pump([0.5] * 2 * (seconds - 1))
+    assert not stopped.called
+    reactor.pump([0.5] * 3)
+    assert stopped.called

@@ -55,6 +55,7 @@ PROBLEMS = {
 """What Apache does badly and is done the better way, by the entry that says so."""
 
 DECISIONS = {
+    "SIGTERM lets requests end": "graceful-shutdown",
     "methods that the parser does not know": "unknown-methods",
     "431 for too large headers": "header-limit-status",
     "502 for a bad answer": "bad-gateway",

@@ -26,15 +26,16 @@ pytestmark = pytest.mark.e2e
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CLOSE = b"\r\nConnection: close\r\n\r\n"
 HEAD = Send(b"Content-Type: text/plain\r\nContent-Length: 6\r\n\r\n")
+SOON = "GracefulShutdownTimeout 2\n"
 PATIENCE = 15.0
 """Seconds within which the process must have ended, whatever its clients and backends do. These
 would go on for longer."""
 
 
-def cut_off(gateway: Gateway) -> int:
+def cut_off(gateway: Gateway, when: str = "after 2 s") -> int:
     """How many connections it says that it has cut off."""
-    found = re.findall(r"cut off: (\d) connections that were not done after 4 s", gateway.logged())
-    return sum(map(int, found))
+    told = rf"cut off: (\d) connections that were not done {when}"
+    return sum(map(int, re.findall(told, gateway.logged())))
 
 
 def test_idle_connections_are_closed(
@@ -81,7 +82,7 @@ def test_an_endless_answer_is_cut_off(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
 ) -> None:
     """One that goes on, one that waits for its backend, one whose client does not read."""
-    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    gateway = start_gateway(f"{SOON}ProxyPass / {backend.url}/")
     streaming = (
         ReadHead(),
         Send(b"Content-Type: text/plain\r\n\r\n"),
@@ -111,7 +112,7 @@ def test_who_waits_for_a_backend_is_told(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
 ) -> None:
     """The one that is with the backend is cut off; of the other it has never heard."""
-    gateway = start_gateway(f"ProxyPass / {backend.url}/ max=1")
+    gateway = start_gateway(f"{SOON}ProxyPass / {backend.url}/ max=1")
     backend.play((ReadHead(), AwaitEnd()))
     with Connection(gateway.http) as first, Connection(gateway.http) as second:
         first.send(REQUEST)
@@ -131,7 +132,7 @@ def test_an_upload_is_cut_off(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend
 ) -> None:
     """A client that stops in the middle of its body does not hold the gateway up."""
-    gateway = start_gateway(f"ProxyPass / {backend.url}/")
+    gateway = start_gateway(f"{SOON}ProxyPass / {backend.url}/")
     backend.play((ReadHead(), AwaitEnd()))
     with Connection(gateway.http) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
@@ -140,6 +141,29 @@ def test_an_upload_is_cut_off(
         wait_until(lambda: gateway.has_ended, "the gateway's end", PATIENCE)
     backend.settle()
     assert backend.told[0].ended_by_peer
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend, number: signal.Signals
+) -> None:
+    """Without any time set, what runs would be waited for as long as it takes."""
+    gateway = start_gateway(f"GracefulShutdownTimeout 0\nProxyPass / {backend.url}/")
+    backend.play((ReadHead(), HEAD, Send(b"abc"), AwaitEnd()))
+    with Connection(gateway.http) as client:
+        client.send(REQUEST)
+        client.read_head()
+        os.kill(gateway.pid, number)
+        wait_until(lambda: not listens(gateway.http), "the closed port")
+        assert client.read_some(3) == b"abc"
+        assert not gateway.has_ended
+        for _ in range(3):
+            os.kill(gateway.pid, number)
+        wait_until(lambda: gateway.has_ended, "the gateway's end", PATIENCE)
+        with pytest.raises(ConnectionResetError):
+            client.read_some()
+    assert cut_off(gateway, "when it was told again to stop") == 1
+    backend.settle()
 
 
 def test_the_port_is_free_at_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scgiproxy.config.load import load_text
 from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import gateway_events
 from scgiproxy.service.gateway import check
-from scgiproxy.service.root import DRAIN, GatewayService
+from scgiproxy.service.root import GatewayService
 from scgiproxy.web.channel import GRACE
 from tests.config.generated import TEXTS
 from tests.e2e.processes import free_port, listens
@@ -143,10 +143,13 @@ def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
     assert gateway_events._filters == []
 
 
+DRAIN = 3.0
+
+
 class TestStopping:
     @pytest.fixture
     def service(self) -> GatewayService:
-        made = gateway("Listen 127.0.0.1:81")
+        made = gateway(f"Listen 127.0.0.1:81\nGracefulShutdownTimeout {DRAIN:g}")
         made.startService()
         return made
 
@@ -171,6 +174,32 @@ class TestStopping:
         short, endless = Channel(service, 0.5), Channel(service, None)
         assert DRAIN <= pump(service, service.stopService()) < DRAIN + 0.1
         assert (short.aborted, endless.aborted) == (False, True)
+
+    def test_any_time(self) -> None:
+        service = gateway("Listen 127.0.0.1:81\nGracefulShutdownTimeout 0")
+        service.startService()
+        channel = Channel(service, 300)
+        assert 300 <= pump(service, service.stopService(), 400) < 300.1
+        assert not channel.aborted
+
+    @pytest.mark.parametrize("before", [0.0, 0.1, 1.0])
+    def test_hurried(self, service: GatewayService, before: float) -> None:
+        """What runs is cut off at once, also if it was not to be waited for any longer anyway."""
+        endless = Channel(service, None)
+        stopping = service.stopService()
+        service._reactor.callLater(before, service.hurry)
+        assert before <= pump(service, stopping) < before + 0.1
+        assert endless.aborted
+        # The next life has its time again.
+        service.startService()
+        Channel(service, 1.5)
+        assert pump(service, service.stopService()) >= 1.5
+
+    def test_hurried_before_it_stops(self, service: GatewayService) -> None:
+        endless = Channel(service, None)
+        service.hurry()
+        assert pump(service, service.stopService()) < 0.1
+        assert endless.aborted
 
     def test_one_that_cannot_even_be_cut_off(self, service: GatewayService) -> None:
         """The stop is bounded all the same."""

@@ -44,7 +44,9 @@ def running() -> Any:
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """As in a process whose reactor has installed its own; put back afterwards."""
-    before = {number: signal.getsignal(number) for number in (*WATCHED, signal.SIGTERM)}
+    before = {
+        number: signal.getsignal(number) for number in (*WATCHED, signal.SIGTERM, signal.SIGINT)
+    }
     for number in WATCHED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -158,6 +160,55 @@ def test_a_terminal_that_is_closed_ends_the_process(events: list[LogEvent]) -> N
     assert "terminal is closed" in events[-1]["log_format"]
     watched.stop()
     os.close(slave)
+
+
+class Ended(Reactor):
+    """Its handler counts, as Twisted's stops it."""
+
+    def sigTerm(self, number: int, frame: object = None) -> None:
+        self.stop()
+
+
+@pytest.fixture
+def ended() -> Any:
+    reactor = Ended()  # type: ignore[no-untyped-call]
+    signal.signal(signal.SIGTERM, reactor.sigTerm)
+    return reactor
+
+
+def test_a_second_signal_to_stop_hurries(ended: Any, events: list[LogEvent]) -> None:
+    """The reactor is told once."""
+    hurried: list[int] = []
+    watched = ProcessSignals(ended, hurry=lambda: hurried.append(1))
+    watched.start()
+    send(signal.SIGTERM)
+    assert (ended.stopped, hurried) == (1, [])
+    send(signal.SIGTERM)
+    assert (ended.stopped, hurried) == (1, [1])
+    assert formatEvent(events[-1]) == "SIGTERM, once more: what is not done is cut off"
+    # The process ends: Twisted's cannot be put back.
+    watched.stop()
+    send(signal.SIGTERM)
+    assert ended.stopped == 1
+
+
+def test_a_signal_to_stop_while_it_stops_anyway(ended: Any) -> None:
+    hurried: list[int] = []
+    watched = ProcessSignals(ended, hurry=lambda: hurried.append(1))
+    watched.start()
+    watched.stopping()
+    send(signal.SIGTERM)
+    assert (ended.stopped, hurried) == (0, [1])
+    watched.stop()
+    assert signal.getsignal(signal.SIGTERM) == ended.sigTerm
+
+
+def test_somebody_elses_way_to_stop_stays(ended: Any) -> None:
+    def handler(number: int, frame: object) -> None: ...
+
+    signal.signal(signal.SIGTERM, handler)
+    ProcessSignals(ended).start()
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_a_process_service_watches_it_while_it_runs() -> None:

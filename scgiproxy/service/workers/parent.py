@@ -13,7 +13,7 @@ from scgiproxy.config.model import Config
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
 from scgiproxy.service.listeners import ListenerService
-from scgiproxy.service.root import DRAIN, GatewayService
+from scgiproxy.service.root import GatewayService
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.held import HeldListeners
 from scgiproxy.service.workers.link import Link
@@ -29,8 +29,8 @@ LONGEST_DELAY = 30.0
 
 _FIRST_DELAY = 0.5
 
-END_WITHIN = DRAIN + 6.0
-"""Seconds that a worker is given to end when it is told to."""
+MARGIN = 6.0
+"""Seconds that a worker is given to end after those of its requests."""
 
 
 class WorkerProcesses(Service):
@@ -41,6 +41,7 @@ class WorkerProcesses(Service):
       on, and not before, the worker may speak.
     - `ended`: each is called with the link of a worker that was in `links`, and is gone.
     - `on_failure`: called with the reason if, at the start, no worker at all can serve.
+    - `drain`: the seconds that running answers are given at the end; 0: as long as they take.
 
     `hand_over` says what each gets, with descriptors of this process, which are handed over in the
     order of their mention.
@@ -55,6 +56,7 @@ class WorkerProcesses(Service):
         self.started: list[Callable[[Link], object]] = []
         self.ended: list[Callable[[Link], object]] = []
         self.on_failure: Callable[[str], object] = lambda _: None
+        self.drain = 0.0
         self._count = count
         self._hand_over = hand_over
         self._reactor = reactor
@@ -136,8 +138,8 @@ class WorkerProcesses(Service):
         self._waiting[number] = self._reactor.callLater(delay, self._start, number)
 
     def stopService(self) -> Deferred[None]:
-        """Have every worker end what it does. Fires when all are gone; who is not within
-        `END_WITHIN` is killed."""
+        """Have every worker end what it does. Fires when all are gone; who is not a `MARGIN` after
+        `drain` is killed."""
         super().stopService()  # type: ignore[no-untyped-call]
         for waiting in self._waiting.values():
             waiting.cancel()
@@ -146,8 +148,13 @@ class WorkerProcesses(Service):
             return succeed(None)
         self._stopped = Deferred()
         for process in self._processes.values():
-            process.stop(END_WITHIN)
+            process.stop(self.drain + MARGIN if self.drain else None)
         return self._stopped
+
+    def hurry(self) -> None:
+        """Have those that stop cut off what runs."""
+        for process in self._processes.values():
+            process.hurry(MARGIN)
 
     def _look_for_the_end(self) -> None:
         if not self._processes and self._stopped is not None:
@@ -192,6 +199,13 @@ class ParentService(GatewayService):
 
     def _start_parts(self) -> None:
         self._start_outlook()
+
+    def stopService(self) -> Deferred[None]:
+        self.processes.drain = self._config.graceful_shutdown_timeout
+        return super().stopService()
+
+    def hurry(self) -> None:
+        self.processes.hurry()
 
     async def _stop_parts(self) -> None:
         self.members.stop()

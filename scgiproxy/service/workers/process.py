@@ -176,12 +176,22 @@ class WorkerProcess(ProcessProtocol):
 
     # -- its end -------------------------------------------------------------------------------
 
-    def stop(self, seconds: float) -> None:
+    def stop(self, seconds: float | None) -> None:
         """Have it end what it does, and kill it if that takes longer than `seconds`."""
         if self.phase in (Phase.STOPPING, Phase.ENDED):
             return
         self.phase = Phase.STOPPING
         self.link.tell("stop")
+        if seconds is not None:
+            self._killing = self._reactor.callLater(seconds, self._kill_late, seconds)
+
+    def hurry(self, seconds: float) -> None:
+        """As `stop`, of what has not ended since: it is cut off."""
+        if self.phase is not Phase.STOPPING:
+            return
+        self.link.tell("hurry")
+        if self._killing is not None and self._killing.active():
+            self._killing.cancel()
         self._killing = self._reactor.callLater(seconds, self._kill_late, seconds)
 
     def _kill_late(self, seconds: float) -> None:

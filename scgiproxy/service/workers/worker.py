@@ -92,6 +92,7 @@ class Worker:
         self.link.answer("serve", self._serve)
         self.link.answer("alive", lambda _: None)
         self.link.answer("stop", lambda _: self._stop())
+        self.link.answer("hurry", lambda _: self._hurry())
         self.link.on_lost = self._parent_is_gone
         reactor.addSystemEventTrigger("before", "shutdown", self._stopping)
         # Twisted's own cannot bear to be told twice, as by a service manager and by the parent.
@@ -132,6 +133,10 @@ class Worker:
             # At once: the reactor tells of its end later, and may be stopped only once.
             self._is_stopping = True
             self._reactor.stop()
+
+    def _hurry(self) -> None:
+        if self._service is not None:
+            self._service.hurry()
 
     def _stopping(self) -> None:
         self._is_stopping = True

@@ -63,4 +63,14 @@ EXAMPLES: dict[str, Example] = {
         lambda c: c.max_connections_per_ip,
         inner="{}",
     ),
+    "GracefulShutdownTimeout": Example(
+        "GracefulShutdownTimeout 5",
+        5,
+        "GracefulShutdownTimeout 5s",
+        "expected a number from 0 to 1073741824, got '5s'",
+        "GracefulShutdownTimeout 0",
+        0,
+        lambda c: c.graceful_shutdown_timeout,
+        inner="{}",
+    ),
 }

@@ -14,8 +14,8 @@ from scgiproxy.service.gateway import make_gateway
 from scgiproxy.service.root import GatewayService
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.parent import (
-    END_WITHIN,
     LONGEST_DELAY,
+    MARGIN,
     YOUNG,
     ParentService,
     WorkerProcesses,
@@ -215,13 +215,36 @@ def test_the_stop_waits_for_all(parent: Parent) -> None:
 
 
 def test_who_does_not_stop_is_killed(parent: Parent, logged_errors: LoggedErrors) -> None:
+    parent.processes.drain = 20.0
     parent.reactor.children[0].hung = True
     stopped = parent.stop()
-    parent.reactor.settle(END_WITHIN - 2)
+    parent.reactor.settle(20.0 + MARGIN - 2)
     assert not stopped.called
     parent.reactor.settle(3)
     assert stopped.called
-    assert [event["seconds"] for event in logged_errors.flush()] == [END_WITHIN]
+    assert [event["seconds"] for event in logged_errors.flush()] == [20.0 + MARGIN]
+
+
+def test_who_may_take_any_time_is_hurried(parent: Parent, logged_errors: LoggedErrors) -> None:
+    """And killed if that does not help."""
+    for child in parent.reactor.children:
+        child.link.answer("stop", lambda value: None)
+        child.link.answer("hurry", lambda value: None)
+    hasty = parent.reactor.children[1]
+    hasty.link.answer("hurry", lambda value: hasty.end())
+    parent.processes.hurry()
+    stopped = parent.stop()
+    parent.reactor.settle(600)
+    assert len(parent.reactor.alive) == 2
+    parent.reactor.children[0].hung = True
+    for _ in range(3):
+        parent.processes.hurry()
+        parent.reactor.settle()
+    assert parent.reactor.alive == parent.reactor.children[:1]
+    assert not stopped.called
+    parent.reactor.settle(MARGIN + 1)
+    assert stopped.called
+    assert [event["seconds"] for event in logged_errors.flush()] == [MARGIN]
 
 
 def test_nobody_is_replaced_while_it_stops(parent: Parent, logged_errors: LoggedErrors) -> None:
