@@ -92,6 +92,10 @@ class Ledger:
             worker.lend_idle(True)
         self._grant(worker, min(self.free, self.share))
 
+    def await_claim(self, worker: Borrower) -> None:
+        """It may have requests in flight, and says how many: see `unclaimed`."""
+        self._unclaimed.add(worker)
+
     def leave(self, worker: Borrower) -> None:
         """It has ended, and so have its connections."""
         self._unclaimed.discard(worker)

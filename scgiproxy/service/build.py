@@ -58,8 +58,7 @@ class GatewayParts:
     stay the same objects, with all that is known of them, and so does what counts requests. Who calls
     has found that `config` has no error, by making parts without `before`.
 
-    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler or
-    lbmethod).
+    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler, lbmethod).
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from scgiproxy.config.model import Config, Position
 from scgiproxy.errors import ConfigError, Problem
@@ -129,7 +129,7 @@ class GatewayService(MultiService):
 
     # -- another configuration -----------------------------------------------------------------
 
-    def reload(self, config: Config) -> None:
+    def reload(self, config: Config) -> Deferred[None]:
         """Serve as `config` says from the next request of each connection on, while it runs.
 
         What is being answered ends as it began. Sockets that both configurations have stay open, and
@@ -137,7 +137,8 @@ class GatewayService(MultiService):
         with what was changed of them by hand. Files that are named (certificates, passwords) are
         read again.
 
-        Raises ConfigError with all that is wrong, and then nothing has changed.
+        Raises ConfigError with all that is wrong, and then nothing has changed. Fires when every
+        process serves by it.
         """
         self._check_workers(config)
         trial = GatewayParts(config, self._reactor)
@@ -151,12 +152,19 @@ class GatewayService(MultiService):
             if file is not None and file is not persistence.file:
                 file.unlock()
             raise
-        self._follow(config, file)
+        self._follow(config, lambda before: self._keep_state(before, file))
+        return self._followed().addCallback(lambda _: self._tell_followed())
+
+    def _followed(self) -> Deferred[Any]:
+        return succeed(None)
+
+    def _tell_followed(self) -> None:
+        self.log.info("the configuration was read again, and is in force", notice=True)
 
     def _check_workers(self, config: Config) -> None:
         """Raises ConfigError if it takes another kind of service."""
         if config.worker_count > 1:
-            raise ConfigError([_workers_problem(config, "expected 1, as at the start")])
+            raise ConfigError([workers_problem(config, "expected 1, as at the start")])
 
     def _try_logs(self, trial: GatewayParts, config: Config) -> None:
         """Raises ConfigError if a log file that is not open yet cannot be opened."""
@@ -168,17 +176,15 @@ class GatewayService(MultiService):
             for _, file in others:
                 file.close()
 
-    def _follow(self, config: Config, file: StateFile | None) -> None:
-        """Nothing is wrong with `config`, whose sockets are there."""
+    def _follow(self, config: Config, enter: Callable[[GatewayParts], object]) -> None:
+        """Nothing is wrong with `config`, whose sockets are there. `enter` is called with the parts
+        before when those of `config` are there, and have not started."""
         before = self.parts
-        for discovery in before.balancing.discoveries:
-            discovery.stop()
-        before.error_logs.leave()
+        self._leave()
         self._config = config
         parts = self.parts = GatewayParts(config, self._reactor, before=before)
-        before.persistence.follow(parts.persistence, file)
-        parts.persistence = before.persistence
         self._limit_connections()
+        enter(before)
         parts.error_logs.open()
         for site in parts.sites:
             site.follow(parts.hosts, parts.server_software)
@@ -186,9 +192,19 @@ class GatewayService(MultiService):
         for manager in before.managers:
             manager.stop()
         self._retirement.follow(before, parts)
-        self._tell_notes()
         self._start_parts()
-        self.log.info("the configuration was read again, and is in force", notice=True)
+
+    def _leave(self) -> None:
+        """Other parts are about to take the place of these."""
+        for discovery in self.parts.balancing.discoveries:
+            discovery.stop()
+        self.parts.error_logs.leave()
+
+    def _keep_state(self, before: GatewayParts, file: StateFile | None) -> None:
+        """What survives a restart goes to `file` from now on."""
+        before.persistence.follow(self.parts.persistence, file)
+        self.parts.persistence = before.persistence
+        self._tell_notes()
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -274,6 +290,7 @@ def _open_files(files: Iterable[tuple[str, LogFile]], config: Config) -> None:
         raise ConfigError(problems)
 
 
-def _workers_problem(config: Config, expected: str) -> Problem:
+def workers_problem(config: Config, expected: str) -> Problem:
+    """What is wrong with a number of Workers that a running gateway cannot have."""
     at = config.main.position
     return Problem(at.file, at.line, f"Workers: {expected}; another number takes a new start")

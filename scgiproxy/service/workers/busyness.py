@@ -15,7 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from scgiproxy.pool.backend import Backend
 from scgiproxy.service.workers.batch import Batch
 from scgiproxy.service.workers.directory import Directory
-from scgiproxy.service.workers.link import JSON, Link
+from scgiproxy.service.workers.generation import LinkPart
+from scgiproxy.service.workers.link import JSON
 
 INTERVAL = 0.05
 """Seconds between two messages, when numbers go on changing."""
@@ -31,27 +32,28 @@ class ParentBusyness:
         self,
         directory: Directory,
         clock: IReactorTime,
-        used: Callable[[Backend, Link, dict[Link, int]], object],
+        used: Callable[[Backend, LinkPart, dict[LinkPart, int]], object],
     ) -> None:
         self._directory = directory
         self._used = used
-        self._in_flight = WeakKeyDictionary[Backend, dict[Link, int]]()
-        self._links: dict[Link, WeakKeyDictionary[Backend, int]] = {}
+        self._in_flight = WeakKeyDictionary[Backend, dict[LinkPart, int]]()
+        self._links: dict[LinkPart, WeakKeyDictionary[Backend, int]] = {}
         self.changed = Batch[Backend](clock, INTERVAL, self._tell)
+        _forget(directory)
 
-    def join(self, link: Link) -> None:
+    def join(self, link: LinkPart) -> None:
         self._links[link] = WeakKeyDictionary()
         link.answer(_HERE, lambda value: self._hear(link, value))
         self._tell_link(link, [backend for _, backend in self._directory])
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: LinkPart) -> None:
         """Its connections are gone, too."""
         del self._links[link]
         for backend, of in list(self._in_flight.items()):
             if of.pop(link, 0):
                 self._sum(backend, of)
 
-    def _hear(self, link: Link, value: Any) -> None:
+    def _hear(self, link: LinkPart, value: Any) -> None:
         for number, label, in_flight in value:
             found = self._directory.find(number, label)
             if found is not None:
@@ -61,7 +63,7 @@ class ParentBusyness:
                 self._sum(backend, of)
                 self._used(backend, link, of)
 
-    def _sum(self, backend: Backend, of: dict[Link, int]) -> None:
+    def _sum(self, backend: Backend, of: dict[LinkPart, int]) -> None:
         backend.elsewhere = sum(of.values())
         if not backend.elsewhere:
             del self._in_flight[backend]
@@ -71,7 +73,7 @@ class ParentBusyness:
         for link in self._links:
             self._tell_link(link, changed)
 
-    def _tell_link(self, link: Link, changed: Iterable[Backend]) -> None:
+    def _tell_link(self, link: LinkPart, changed: Iterable[Backend]) -> None:
         told = self._links[link]
         entries: list[JSON] = []
         for backend in changed:
@@ -88,11 +90,12 @@ class ParentBusyness:
 class WorkerBusyness:
     """A worker's end."""
 
-    def __init__(self, directory: Directory, link: Link, clock: IReactorTime) -> None:
+    def __init__(self, directory: Directory, link: LinkPart, clock: IReactorTime) -> None:
         self._directory = directory
         self._link = link
         self._told = WeakKeyDictionary[Backend, int]()
         self.changed = Batch[Backend](clock, INTERVAL, self._tell)
+        _forget(directory)
         link.answer(_ELSEWHERE, self._hear)
 
     def _hear(self, value: Any) -> None:
@@ -110,3 +113,9 @@ class WorkerBusyness:
                 entries.append([*name, backend.in_flight])
         if entries:
             self._link.tell(_HERE, entries)
+
+
+def _forget(directory: Directory) -> None:
+    """What is known was told of a configuration before."""
+    for _, backend in directory:
+        backend.elsewhere = 0

@@ -22,7 +22,8 @@ from scgiproxy.pool.dispatch import Pool
 from scgiproxy.rules.health import ProbeResult
 from scgiproxy.service.workers.batch import Batch
 from scgiproxy.service.workers.directory import Directory
-from scgiproxy.service.workers.link import JSON, Link
+from scgiproxy.service.workers.generation import LinkPart
+from scgiproxy.service.workers.link import JSON
 
 INTERVAL = 0.01
 """Seconds between two messages, when conditions go on changing."""
@@ -49,15 +50,15 @@ class ParentConditions:
     def __init__(self, directory: Directory, clock: IReactorTime) -> None:
         self._directory = directory
         self._clock = clock
-        self._heard: dict[Link, int] = {}
-        self._probing = WeakKeyDictionary[Backend, Link]()
+        self._heard: dict[LinkPart, int] = {}
+        self._probing = WeakKeyDictionary[Backend, LinkPart]()
         self.changed = Batch[Backend](clock, INTERVAL, self._tell)
 
-    def join(self, link: Link) -> None:
+    def join(self, link: LinkPart) -> None:
         self._heard[link] = 0
         link.answer(_FOUND, lambda value: self._found(link, value))
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: LinkPart) -> None:
         """A worker is gone. What it was finding out, another one may."""
         del self._heard[link]
         for backend, prober in list(self._probing.items()):
@@ -69,7 +70,7 @@ class ParentConditions:
         """For a worker that starts."""
         return [_told(self._directory, backend) for _, backend in self._directory]
 
-    def _found(self, link: Link, value: Any) -> None:
+    def _found(self, link: LinkPart, value: Any) -> None:
         self._heard[link], entries = value
         for number, label, *told in entries:
             found = self._directory.find(number, label)
@@ -80,7 +81,7 @@ class ParentConditions:
 
     def _take(
         self,
-        link: Link,
+        link: LinkPart,
         backend: Backend,
         word: str,
         since: float,
@@ -122,7 +123,7 @@ class ParentConditions:
 class WorkerConditions:
     """A worker's end."""
 
-    def __init__(self, directory: Directory, link: Link, clock: IReactorTime) -> None:
+    def __init__(self, directory: Directory, link: LinkPart, clock: IReactorTime) -> None:
         self._directory = directory
         self._link = link
         self._clock = clock

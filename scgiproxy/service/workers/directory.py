@@ -38,6 +38,11 @@ class Directory:
         }
         self._names = {backend: name for name, (_, backend) in self._known.items()}
 
+    def release(self) -> None:
+        """What happens to the members is nobody's affair any more."""
+        for _, backend in self._known.values():
+            backend.sharing = None
+
     def __iter__(self) -> Iterator[tuple[Pool, Backend]]:
         return iter(self._known.values())
 

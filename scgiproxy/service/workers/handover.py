@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from scgiproxy.config.model import Config
@@ -22,6 +22,7 @@ class Handover:
     - `sockets`: a descriptor for each of ``config.listeners``.
     - `files`: what is in the files that each of them names (`HeldListeners.files`).
     - `logs`: a descriptor for each log file, by its path.
+    - `generation`: which configuration of the parent's it is, counted from 1.
 
     Descriptors are numbered as in the worker.
     """
@@ -30,6 +31,13 @@ class Handover:
     sockets: Sequence[int]
     files: Sequence[Mapping[str, bytes]]
     logs: Mapping[str, int]
+    generation: int = 1
+
+    def at(self, descriptors: Sequence[int]) -> Handover:
+        """The same, where the descriptors have these numbers: of the sockets, then of the logs."""
+        count = len(self.sockets)
+        logs = dict(zip(self.logs, descriptors[count:], strict=True))
+        return replace(self, sockets=descriptors[:count], logs=logs)
 
     def packed(self) -> JSON:
         """As a value for the link, which nobody else can read. Pickled: it comes from the same

@@ -90,5 +90,8 @@ class HeldListeners(ListenerService):
         # Closed, and not shut down: that would be for the workers' sockets as well.
         port._shouldShutdown = False  # noqa: SLF001
 
+    def _make_way(self, added: Sequence[Listening], leaving: Sequence[Listening]) -> None:
+        """Workers have them open as well: they cannot be closed, and be had again."""
+
     def _serve_waiting(self, one: Listening) -> None:
         """Who waits is the workers' to serve."""

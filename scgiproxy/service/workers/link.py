@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import Factory
 from twisted.protocols.amp import MAX_VALUE_LENGTH, AmpBox, BinaryBoxProtocol, IBoxReceiver
 from twisted.python.failure import Failure
@@ -43,6 +46,9 @@ class Link:
     - `number`: the worker's, from 1.
     - `connected`: messages go somewhere.
     - `on_lost`: called once, after every question has failed, when the connection is lost.
+
+    With a question descriptors may be sent; the other end takes them by `take_descriptors` before it
+    returns from its responder.
     """
 
     log = Logger()
@@ -51,8 +57,9 @@ class Link:
         self.number = number
         self.connected = False
         self.on_lost: Callable[[], object] = lambda: None
-        self.protocol = BinaryBoxProtocol(self)
+        self.protocol = _Boxes(self)
         self._responders: dict[str, Responder] = {}
+        self._refused: dict[str, str] = {}
         self._asked: dict[int, Deferred[JSON]] = {}
         self._last = 0
 
@@ -66,8 +73,10 @@ class Link:
         """
         reactor.adoptStreamConnection(fd, socket.AF_UNIX, _Factory(self.protocol))
 
-    def ask(self, topic: str, value: JSON = None) -> Deferred[JSON]:
-        """Fires with the answer.
+    def ask(
+        self, topic: str, value: JSON = None, descriptors: Sequence[int] = ()
+    ) -> Deferred[JSON]:
+        """Fires with the answer. `descriptors` are to be open until then.
 
         Fails with the other end's ValueError, with LinkLost if it is gone or not there yet, and
         with LinkError for anything else, which the other end has logged. Raises TypeError for a
@@ -81,8 +90,15 @@ class Link:
         box[_ASK] = b"%d" % self._last
         asked: Deferred[JSON] = Deferred()
         self._asked[self._last] = asked
+        for fd in descriptors:
+            self.protocol.transport.sendFileDescriptor(fd)  # type: ignore[union-attr]
         self._send(box)
         return asked
+
+    def take_descriptors(self, count: int) -> list[int]:
+        """Those that were sent with the question that is being answered."""
+        arrived = self.protocol.descriptors
+        return [arrived.popleft() for _ in range(count)]
 
     def tell(self, topic: str, value: JSON = None) -> None:
         """No answer is wanted; lost without a word if the connection is. Raises TypeError for a
@@ -99,6 +115,11 @@ class Link:
         """
         self._responders[topic] = responder
 
+    def refuse(self, topic: str, why: str) -> None:
+        """Answer no more on `topic`: what is told is dropped, and ValueError is what is asked."""
+        self._responders.pop(topic, None)
+        self._refused[topic] = why
+
     def close(self) -> None:
         """Lose the connection, when what was sent is written."""
         transport = self.protocol.transport
@@ -110,7 +131,7 @@ class Link:
         return f"the other end of worker {self.number}'s link"
 
     def _send(self, box: AmpBox) -> None:
-        self.protocol.sendBox(box)
+        self.protocol.sendBox(box)  # type: ignore[no-untyped-call]
 
     # -- IBoxReceiver --------------------------------------------------------------------------
 
@@ -129,6 +150,8 @@ class Link:
             return
         topic = box.pop(_TOPIC).decode()
         number = box.pop(_ASK, None)
+        if number is None and topic in self._refused:
+            return
         responded = maybeDeferred(self._respond, topic, _value(box))
         if number is None:
             responded.addErrback(self._not_taken, topic)
@@ -139,6 +162,8 @@ class Link:
 
     def stopReceivingBoxes(self, reason: Failure) -> None:  # noqa: ARG002  there is but one
         self.connected = False
+        for fd in self.take_descriptors(len(self.protocol.descriptors)):
+            os.close(fd)
         asked, self._asked = self._asked, {}
         for one in asked.values():
             one.errback(LinkLost(f"the connection to {self._other} was lost"))
@@ -148,6 +173,8 @@ class Link:
 
     def _respond(self, topic: str, value: JSON) -> Any:
         responder = self._responders.get(topic)
+        if topic in self._refused:
+            raise ValueError(self._refused[topic])
         if responder is None:
             raise LookupError(f"nobody answers on the topic {topic!r}")
         answer = responder(value)
@@ -177,15 +204,28 @@ class Link:
         )
 
 
-class _Factory(Factory[BinaryBoxProtocol]):
+@implementer(IFileDescriptorReceiver)
+class _Boxes(BinaryBoxProtocol):
+    """Keeps the `descriptors` that have arrived, in the order in which they were sent."""
+
+    def __init__(self, receiver: Link) -> None:
+        super().__init__(receiver)  # type: ignore[no-untyped-call]
+        self.descriptors: deque[int] = deque()
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.descriptors.append(descriptor)
+
+
+class _Factory(Factory[_Boxes]):
     """Of the one protocol."""
 
     noisy = False
 
-    def __init__(self, made: BinaryBoxProtocol) -> None:
+    def __init__(self, made: _Boxes) -> None:
         self._made = made
 
-    def buildProtocol(self, addr: object) -> BinaryBoxProtocol:  # noqa: ARG002
+    def buildProtocol(self, addr: object) -> _Boxes:  # noqa: ARG002
         return self._made
 
 

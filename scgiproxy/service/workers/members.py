@@ -35,7 +35,8 @@ from scgiproxy.service.workers.directory import (
     write_addresses,
     write_found,
 )
-from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
+from scgiproxy.service.workers.generation import LinkPart
+from scgiproxy.service.workers.link import JSON, LinkError, LinkLost
 from scgiproxy.service.workers.places import ParentPlaces, WorkerPlaces
 from scgiproxy.service.workers.sharing import Copy, Original
 from scgiproxy.web.manager.editing import NotDone, change, find_balancer, find_member, make
@@ -65,7 +66,7 @@ class ParentMembers:
         clock = parts.reactor
         self._parts = parts
         self._count = count
-        self._links: list[Link] = []
+        self._links: list[LinkPart] = []
         self._directory = Directory(parts.pools)
         self._conditions = ParentConditions(self._directory, clock)
         self._places = ParentPlaces(self._directory, clock, count)
@@ -89,9 +90,11 @@ class ParentMembers:
         self._conditions.changed.stop()
         self._busyness.changed.stop()
         self._places.stop()
+        self._directory.release()
 
-    def join(self, link: Link) -> None:
-        """A worker starts, and is to have everything before it accepts a connection."""
+    def join(self, link: LinkPart) -> None:
+        """A worker starts, and is to have everything before it accepts a connection; or it takes up
+        another configuration, while it serves."""
         link.answer(_CHANGE, self._change)
         link.tell(_ALL, self._all())
         self._links.append(link)
@@ -99,7 +102,7 @@ class ParentMembers:
         self._places.join(link)
         self._busyness.join(link)
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: LinkPart) -> None:
         """A worker is gone."""
         if link in self._links:
             self._links.remove(link)
@@ -157,14 +160,14 @@ class ParentMembers:
         await DeferredList(made)
         return [0, None if member is None else member.label]
 
-    def _make(self, link: Link, told: JSON) -> Deferred[JSON]:
+    def _make(self, link: LinkPart, told: JSON) -> Deferred[JSON]:
         made = link.ask(_MAKE, told)
         made.addTimeout(TAKEN_WITHIN, self._parts.reactor)
         made.addErrback(self._not_made, link)
         return made
 
     @staticmethod
-    def _not_made(failure: Failure, link: Link) -> None:
+    def _not_made(failure: Failure, link: LinkPart) -> None:
         if failure.check(TimedOut):
             _log.warn(
                 "worker {number} has not made a change of a balancer within {seconds:g} s",
@@ -194,7 +197,7 @@ class ParentMembers:
 class WorkerMembers:
     """A worker's end, for `parts`. To be made before the worker says that it is prepared."""
 
-    def __init__(self, parts: GatewayParts, link: Link) -> None:
+    def __init__(self, parts: GatewayParts, link: LinkPart) -> None:
         clock = parts.reactor
         self._parts = parts
         self._link = link
@@ -212,13 +215,15 @@ class WorkerMembers:
         link.answer(_DISCOVERED, self._discovered)
         link.answer(_ADDRESSES, self._resolved)
         self._watch()
-        # There are no places here before they have been lent.
-        self._places.update(claims=False)
+        # There are no places here before they have been lent, but those that are taken.
+        self._places.update(claims=link.serving)
 
     def stop(self) -> None:
         """Tell the parent nothing any more."""
         self._conditions.changed.stop()
         self._busyness.changed.stop()
+        self._places.stop()
+        self._directory.release()
 
     def change(
         self, balancers: Sequence[ManagedBalancer], fields: Mapping[str, str], by: str
@@ -246,7 +251,9 @@ class WorkerMembers:
 
     @staticmethod
     def _not_changed(failure: Failure) -> Made:
-        failure.trap(LinkError)
+        failure.trap(LinkError, ValueError)
+        if failure.check(ValueError):
+            raise NotDone(503, "The configuration is being read again: try once more.")
         if failure.check(LinkLost):
             raise NotDone(503, "The gateway is about to stop.")
         raise NotDone(500, "The change could not be made: see the error log.")
@@ -288,10 +295,14 @@ class WorkerMembers:
             managed[key].restore(saved)
         self._directory.update()
         self._watch()
-        self._places.update(claims=False)
+        self._places.update(claims=self._link.serving)
         for addresses in value["addresses"]:
             self._resolved(addresses)
         self._conditions.take(value["conditions"], Pool.drain)
+        for _, backend in self._directory:
+            # Only if the worker serves already, by the configuration before.
+            if backend.in_flight:
+                self._busyness.changed.add(backend)
 
     def _update(self) -> None:
         self._directory.update()

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.python.failure import Failure
 
 from scgiproxy.config.model import Config
-from scgiproxy.errors import ConfigError, Problem
+from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import Logger
+from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
-from scgiproxy.service.root import GatewayService
+from scgiproxy.service.root import GatewayService, workers_problem
+from scgiproxy.service.statefile import StateFile
+from scgiproxy.service.workers.generation import Generation
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.held import HeldListeners
-from scgiproxy.service.workers.link import Link
+from scgiproxy.service.workers.link import Link, LinkLost
 from scgiproxy.service.workers.members import ParentMembers
 from scgiproxy.service.workers.process import Phase, WorkerProcess
 from scgiproxy.service.workers.totals import GatewayTotals
@@ -75,7 +79,8 @@ class WorkerProcesses(Service):
 
     def _start_all(self) -> None:
         for number in range(1, self._count + 1):
-            if self.running and not self._has_failed and number not in self._processes:
+            known = number in self._processes or number in self._waiting
+            if self.running and not self._has_failed and not known:
                 self._start(number)
 
     def _start(self, number: int) -> None:
@@ -114,8 +119,11 @@ class WorkerProcesses(Service):
     def _process_ended(self, process: WorkerProcess) -> None:
         number = process.number
         del self._processes[number]
-        if not self.running or self._has_failed:
+        if not self.running or self._has_failed or number > self._count:
             self._look_for_the_end()
+            return
+        if process.given_up:
+            self._start(number)
             return
         reason = process.last_words
         lived = self._reactor.seconds() - process.began
@@ -137,6 +145,35 @@ class WorkerProcesses(Service):
         )
         self._waiting[number] = self._reactor.callLater(delay, self._start, number)
 
+    def reload(self, count: int, generation: Generation) -> Deferred[Any]:
+        """Have `count` workers, all of which serve by the configuration of `generation`, which is
+        that of `hand_over` now. Fires when those have taken it up that serve already; one that
+        cannot is replaced."""
+        self._count = count
+        taken = []
+        for number, process in list(self._processes.items()):
+            if number > count:
+                self._end(process)
+            elif process.phase is Phase.SERVING:
+                handover, descriptors = self._hand_over()
+                asked = process.link.ask("reload", handover.packed(), descriptors)
+                # After that, since it is to hear of it with what is told of members.
+                generation.join(process.link, serving=True)
+                taken.append(asked.addErrback(self._not_taken, process))
+            elif process.phase is Phase.STARTING:
+                process.give_up()
+        self._start_all()
+        return DeferredList(taken)
+
+    def _not_taken(self, failure: Failure, process: WorkerProcess) -> None:
+        if not failure.check(LinkLost):
+            self.log.error(
+                "{worker} cannot take up the configuration, and is replaced: {why}",
+                worker=process.name,
+                why=failure.getErrorMessage(),
+            )
+            self._end(process)
+
     def stopService(self) -> Deferred[None]:
         """Have every worker end what it does. Fires when all are gone; who is not a `MARGIN` after
         `drain` is killed."""
@@ -148,8 +185,11 @@ class WorkerProcesses(Service):
             return succeed(None)
         self._stopped = Deferred()
         for process in self._processes.values():
-            process.stop(self.drain + MARGIN if self.drain else None)
+            self._end(process)
         return self._stopped
+
+    def _end(self, process: WorkerProcess) -> None:
+        process.stop(self.drain + MARGIN if self.drain else None)
 
     def hurry(self) -> None:
         """Have those that stop cut off what runs."""
@@ -176,16 +216,16 @@ class ParentService(GatewayService):
         self.processes = WorkerProcesses(config.worker_count, self._hand_over, reactor)
         self.processes.on_failure = lambda reason: self.on_failure(reason)
         self.processes.setServiceParent(self)  # type: ignore[no-untyped-call]
-        self.totals = GatewayTotals(self.parts, self.processes)
-        self.members = ParentMembers(self.parts, config.worker_count)
-        self.processes.started.append(self.members.join)
-        self.processes.ended.append(self.members.leave)
+        self.processes.started.append(lambda link: self._generation.join(link))
+        self.processes.ended.append(lambda link: self._generation.leave(link))
+        self._generation = Generation(1)
+        self.totals = GatewayTotals(self.parts, self._generation)
+        self._make_members()
 
-    def reload(self, config: Config) -> None:
-        """Raises ConfigError: not with workers."""
-        at = config.main.position
-        message = "with several Workers the configuration is read when the gateway starts"
-        raise ConfigError([Problem(at.file, at.line, message)])
+    def _make_members(self) -> None:
+        self.members = ParentMembers(self.parts, self._config.worker_count)
+        self._generation.started.append(self.members.join)
+        self._generation.ended.append(self.members.leave)
 
     def _make_listeners(self) -> ListenerService:
         config, descriptors = self._config, self._process.descriptors
@@ -199,6 +239,34 @@ class ParentService(GatewayService):
 
     def _start_parts(self) -> None:
         self._start_outlook()
+
+    # -- another configuration -----------------------------------------------------------------
+
+    def _check_workers(self, config: Config) -> None:
+        if config.worker_count == 1:
+            raise ConfigError([workers_problem(config, "expected more than 1, as at the start")])
+
+    def _leave(self) -> None:
+        super()._leave()
+        self.members.stop()
+        self._generation.leave_behind()
+
+    def _keep_state(self, before: GatewayParts, file: StateFile | None) -> None:
+        super()._keep_state(before, file)
+        older = self._generation
+        self._generation = Generation(older.number + 1)
+        self.totals = GatewayTotals(self.parts, self._generation, self.totals)
+        self._make_members()
+        self.members.start()
+        self.processes.drain = self._config.graceful_shutdown_timeout
+        taken = self.processes.reload(self._config.worker_count, self._generation)
+        # What is on its way until then has been counted by the configuration before.
+        self._taken = taken.addCallback(lambda _: older.close(self._generation))
+
+    def _followed(self) -> Deferred[Any]:
+        return self._taken
+
+    # -- the end -------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
         self.processes.drain = self._config.graceful_shutdown_timeout
@@ -221,5 +289,6 @@ class ParentService(GatewayService):
             sockets=range(first, first + len(sockets)),
             files=self.listeners.files,
             logs=dict(zip(logs, range(first + len(sockets), 1 << 16), strict=False)),
+            generation=self._generation.number,
         )
         return handover, [*sockets, *logs.values()]

@@ -12,7 +12,7 @@ from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.lending import ROTATE, Lease, Ledger
 from scgiproxy.service.workers.directory import Directory, Name
-from scgiproxy.service.workers.link import Link
+from scgiproxy.service.workers.generation import LinkPart
 
 CLAIMED_WITHIN = 1.0
 """Seconds that each worker is given to say what it has in flight where a limit is new."""
@@ -23,7 +23,7 @@ _TO_PARENT, _TO_WORKER = "places.ledger", "places.lease"
 class _Borrower:
     """What a ledger says goes to the lease of the same name. See `pool.lending.Borrower`."""
 
-    def __init__(self, link: Link, name: Name) -> None:
+    def __init__(self, link: LinkPart, name: Name) -> None:
         self._link = link
         self._name = name
 
@@ -46,7 +46,7 @@ class _Borrower:
 class _Lender:
     """What a lease says goes to the ledger of the same name. See `pool.lending.Lender`."""
 
-    def __init__(self, link: Link, name: Name) -> None:
+    def __init__(self, link: LinkPart, name: Name) -> None:
         self._link = link
         self._name = name
 
@@ -70,20 +70,25 @@ class ParentPlaces:
         self._directory = directory
         self._clock = clock
         self._count = count
-        self._links: list[Link] = []
-        self._ledgers: dict[Backend, tuple[Ledger, dict[Link, _Borrower]]] = {}
+        self._links: list[LinkPart] = []
+        self._ledgers: dict[Backend, tuple[Ledger, dict[LinkPart, _Borrower]]] = {}
         self._rotating: IDelayedCall | None = None
         self._claiming: set[IDelayedCall] = set()
         self.update()
 
-    def join(self, link: Link) -> None:
+    def join(self, link: LinkPart) -> None:
         """A worker starts. It has been told of all members."""
         self._links.append(link)
         link.answer(_TO_PARENT, lambda value: self._hear(link, value))
         for backend, (ledger, borrowers) in self._ledgers.items():
-            ledger.join(borrowers.setdefault(link, self._borrower(link, backend)))
+            borrower = borrowers.setdefault(link, self._borrower(link, backend))
+            if link.serving:
+                ledger.await_claim(borrower)
+                self._await_claims(ledger)
+            else:
+                ledger.join(borrower)
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: LinkPart) -> None:
         self._links.remove(link)
         for ledger, borrowers in self._ledgers.values():
             if link in borrowers:
@@ -108,7 +113,7 @@ class ParentPlaces:
             if borrowers:
                 self._await_claims(ledger)
 
-    def used(self, backend: Backend, link: Link, in_flight: dict[Link, int]) -> None:
+    def used(self, backend: Backend, link: LinkPart, in_flight: dict[LinkPart, int]) -> None:
         """A worker has told what it has in flight there; it is among what all have."""
         found = self._ledgers.get(backend)
         if found is not None and link in found[1]:
@@ -126,12 +131,12 @@ class ParentPlaces:
         self._claiming.clear()
         self._rotating = None
 
-    def _borrower(self, link: Link, backend: Backend) -> _Borrower:
+    def _borrower(self, link: LinkPart, backend: Backend) -> _Borrower:
         name = self._directory.name(backend)
         assert name is not None  # it comes from there
         return _Borrower(link, name)
 
-    def _hear(self, link: Link, value: Any) -> None:
+    def _hear(self, link: LinkPart, value: Any) -> None:
         number, label, what, places = value
         found = self._directory.find(number, label)
         if found is None or found[1] not in self._ledgers:
@@ -170,7 +175,7 @@ class WorkerPlaces:
     def __init__(
         self,
         directory: Directory,
-        link: Link,
+        link: LinkPart,
         clock: IReactorTime,
         make_room: Callable[[Pool, Backend], object],
     ) -> None:
@@ -190,6 +195,11 @@ class WorkerPlaces:
             if backend not in self._leases:
                 self._lease(pool, backend, claims)
 
+    def stop(self) -> None:
+        """Nothing is lent to who is told of another configuration."""
+        while self._leases:
+            self._leases.popitem()[1].end()
+
     def freed(self, backend: Backend) -> None:
         """A request has ended there."""
         lease = self._leases.get(backend)
@@ -207,9 +217,11 @@ class WorkerPlaces:
             later=partial(self._clock.callLater, 0),
             make_room=partial(self._make_room, pool, backend),
         )
+        pool.on_full = partial(self._full, pool)
         if claims:
             lender.claimed(backend.in_flight)
-        pool.on_full = partial(self._full, pool)
+            if pool.queued:
+                self._full(pool)
 
     def _full(self, pool: Pool) -> None:
         """Somebody waits for a place."""

@@ -69,6 +69,7 @@ class WorkerProcess(ProcessProtocol):
     - `link`: connected from `spawn` on.
     - `phase`, `began` (seconds of the reactor's clock), `pid` (0: there is none).
     - `ended`: called once, with this, when the process is gone.
+    - `given_up`: it was ended at once, for another to start in its place.
     - `problem`: why it could not start, in its own words, if it has told.
     """
 
@@ -81,6 +82,7 @@ class WorkerProcess(ProcessProtocol):
         self.began: float = reactor.seconds()
         self.pid = 0
         self.problem = ""
+        self.given_up = False
         self.ending = ""
         self._reactor = reactor
         self._ended = ended
@@ -200,6 +202,12 @@ class WorkerProcess(ProcessProtocol):
             worker=self.name,
             seconds=seconds,
         )
+        self.kill()
+
+    def give_up(self) -> None:
+        """End it at once: it is not ready yet, and what it is to begin with is not so any more."""
+        self.phase = Phase.STOPPING
+        self.given_up = True
         self.kill()
 
     def kill(self) -> None:

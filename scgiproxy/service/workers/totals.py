@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from scgiproxy.log.events import Logger
 from scgiproxy.service.numbers import take_numbers
 from scgiproxy.service.workers.counts import Counts, WorkerState, add_counts
-from scgiproxy.service.workers.link import JSON, Link, LinkError, LinkLost
+from scgiproxy.service.workers.generation import COUNTED, LinkPart
+from scgiproxy.service.workers.link import JSON, LinkError, LinkLost
 from scgiproxy.service.workers.numbers import PAGES, tell_numbers, tell_registry, told_numbers
 from scgiproxy.web.gatewaynumbers import GatewayNumbers
 
@@ -36,7 +37,7 @@ PATIENCE = 1.0
 _OF_THE_PARENT = 5.0
 """Seconds that the parent is given: it may be busy, and has to wait for workers."""
 
-_COUNTED, _REGISTRY, _NUMBERS = "counted", "registry", "numbers"
+_REGISTRY, _NUMBERS = "registry", "numbers"
 
 
 class WorkerTotals:
@@ -44,21 +45,30 @@ class WorkerTotals:
 
     log = Logger()
 
-    def __init__(self, parts: GatewayParts, link: Link) -> None:
+    def __init__(self, parts: GatewayParts, link: LinkPart) -> None:
         self._parts = parts
         self._link = link
         self._counts: Counts | None = None
         self._telling = LoopingCall(self._tell)
         self._telling.clock = parts.reactor
         parts.numbers = self.numbers
-        link.answer(_COUNTED, lambda _: self._counted())
+        link.answer(COUNTED, lambda _: self._counted())
         link.answer(_REGISTRY, lambda _: tell_registry())
 
     def start(self) -> None:
-        """Count from here on. To be called before anything is served."""
+        """Count from here on. To be called before anything is served by these parts."""
         self._counts = Counts(self._parts)
+        if self._link.serving:
+            self._tell()
         telling = self._telling.start(INTERVAL, now=False)
         telling.addErrback(lambda failure: self.log.failure("while counting", failure))
+
+    def leave(self) -> None:
+        """Tell for the last time: from here on other parts count."""
+        if self._telling.running:
+            self._telling.stop()
+            self._tell()
+            self._counts = None
 
     async def stop(self) -> None:
         """Tell for the last time, and wait until it has arrived. To be called when everything is
@@ -67,7 +77,7 @@ class WorkerTotals:
             return
         self._telling.stop()
         with suppress(LinkError):
-            await self._ask_parent(_COUNTED, self._counted(), PATIENCE)
+            await self._ask_parent(COUNTED, self._counted(), PATIENCE)
 
     def numbers(self, page: str, age: float) -> Deferred[GatewayNumbers]:
         """A `service.build.PageNumbers`. Fails when the parent has not answered in time, or is
@@ -87,19 +97,19 @@ class WorkerTotals:
     def _tell(self) -> None:
         counted = self._counted()
         if counted is not None and counted["news"]:
-            self._link.tell(_COUNTED, counted)
+            self._link.tell(COUNTED, counted)
 
 
 class Processes(Protocol):
     """What `service.workers.parent.WorkerProcesses` has of its workers."""
 
-    started: list[Callable[[Link], object]]
-    ended: list[Callable[[Link], object]]
+    started: list[Callable[[LinkPart], object]]
+    ended: list[Callable[[LinkPart], object]]
 
 
 @dataclass(eq=False)
 class _Worker:
-    link: Link
+    link: LinkPart
     known: WorkerState
     late: int = 0
     """Questions that it has not answered in time, and not yet."""
@@ -114,16 +124,23 @@ class _Round:
 
 
 class GatewayTotals:
-    """The parent's end: `parts` count what is counted in all of `processes`."""
+    """The parent's end: `parts` count what is counted in all of `processes`. `before` is that of the
+    configuration before, which has known some of them. `starts`: how often each number was started.
+    """
 
     log = Logger()
 
-    def __init__(self, parts: GatewayParts, processes: Processes) -> None:
+    def __init__(
+        self, parts: GatewayParts, processes: Processes, before: GatewayTotals | None = None
+    ) -> None:
         self._parts = parts
         self._clock = parts.reactor
         self._mounts = list(parts.mount_statistics())
         self._workers: dict[int, _Worker] = {}
-        self._starts: dict[int, int] = {}
+        self.starts: dict[int, int] = {} if before is None else before.starts
+        self._known: dict[int, WorkerState] = {}
+        if before is not None:
+            self._known = before.known_workers()
         # All that is asked while a round goes on waits for the next one: it may be about something
         # that a worker had not counted when it told.
         self._round: _Round | None = None
@@ -133,15 +150,22 @@ class GatewayTotals:
         processes.started.append(self._start)
         processes.ended.append(self._end)
 
-    def _start(self, link: Link) -> None:
+    def known_workers(self) -> dict[int, WorkerState]:
+        """What is known of each worker, by its number, but for what it is at: that calls things by
+        their places in this configuration."""
+        return {n: replace(worker.known, state={}) for n, worker in self._workers.items()}
+
+    def _start(self, link: LinkPart) -> None:
         number = link.number
-        starts = self._starts[number] = self._starts.get(number, 0) + 1
-        worker = _Worker(link, WorkerState(number, restarts=starts - 1))
-        self._workers[number] = worker
-        link.answer(_COUNTED, partial(self._add, worker))
+        known = self._known.pop(number, None)
+        if known is None or not link.serving:
+            starts = self.starts[number] = self.starts.get(number, 0) + 1
+            known = WorkerState(number, restarts=starts - 1)
+        worker = self._workers[number] = _Worker(link, known)
+        link.answer(COUNTED, partial(self._add, worker))
         link.answer(_NUMBERS, self._numbers)
 
-    def _end(self, link: Link) -> None:
+    def _end(self, link: LinkPart) -> None:
         worker = self._workers.get(link.number)
         if worker is not None and worker.link is link:
             del self._workers[link.number]
@@ -173,7 +197,7 @@ class GatewayTotals:
         workers = [worker.known for _, worker in sorted(self._workers.items())]
         own = take_numbers(self._parts)
         told: dict[str, Any] = tell_numbers(page, own, self._parts, self._mounts, workers)
-        told["restarts"] = sum(self._starts.values()) - len(self._starts)
+        told["restarts"] = sum(self.starts.values()) - len(self.starts)
         told["registries"] = sorted(registries)
         if age:
             # For all who look at events, until there are newer ones.
@@ -196,7 +220,7 @@ class GatewayTotals:
         if self._round is None and self._next:
             self._round = _Round(self._clock.seconds(), self._next)
             self._next = []
-            asked = self._ask_all(_COUNTED, self._add)
+            asked = self._ask_all(COUNTED, self._add)
             asked.addCallback(self._end_round, self._round)
 
     def _end_round(self, _: object, ended: _Round) -> None:
@@ -245,7 +269,8 @@ class GatewayTotals:
                 worker.known.silent = worker.late > 0
 
         def fail(failure: Failure) -> None:
-            if not failure.check(LinkLost):
+            # ValueError: there is another configuration.
+            if not failure.check(LinkLost, ValueError):
                 self.log.failure(
                     "worker {number}: {topic}", failure, number=worker.known.number, topic=topic
                 )

@@ -15,8 +15,10 @@ from typing import Any
 
 from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import Logger
+from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.root import GatewayService
+from scgiproxy.service.workers.generation import LinkPart
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.inherited import InheritedListeners
 from scgiproxy.service.workers.link import JSON, Link
@@ -35,18 +37,48 @@ class WorkerService(GatewayService):
     it what is counted here.
     """
 
+    listeners: InheritedListeners
+
     def __init__(self, handover: Handover, link: Link, reactor: Any) -> None:
         self.link = link
         self._handover = handover
         super().__init__(handover.config, reactor)
-        self.totals = WorkerTotals(self.parts, link)
-        self.members = WorkerMembers(self.parts, link)
+        self._take(handover, serving=False)
+
+    def _take(self, handover: Handover, serving: bool) -> None:
+        """The logs that are open, and the part of the link that is about this configuration."""
+        part = self._part = LinkPart(self.link, handover.generation, serving)
+        self.totals = WorkerTotals(self.parts, part)
+        self.members = WorkerMembers(self.parts, part)
         for _, file in self._log_files():
             if file.path in handover.logs:
                 # Several logs may write to one file.
                 file.adopt(os.dup(handover.logs[file.path]))
         for fd in handover.logs.values():
             os.close(fd)
+
+    def take_up(self, handover: Handover) -> None:
+        """Serve by another configuration, as `GatewayService.reload` does. Raises ConfigError."""
+        try:
+            GatewayParts(handover.config, self._reactor)
+        except ConfigError:
+            for fd in (*handover.sockets, *handover.logs.values()):
+                os.close(fd)
+            raise
+        config = handover.config
+        self.listeners.give(config.listeners, handover.sockets, handover.files)
+        self.listeners.change(config.listeners, config.listen_backlog)
+        self._follow(config, lambda _: self._take_anew(handover))
+
+    def _leave(self) -> None:
+        super()._leave()
+        self.totals.leave()
+        self.members.stop()
+        self._part.close()
+
+    def _take_anew(self, handover: Handover) -> None:
+        self._take(handover, serving=True)
+        self.totals.start()
 
     def _make_listeners(self) -> ListenerService:
         given = self._handover
@@ -90,6 +122,7 @@ class Worker:
         self.link = Link(number)
         self.link.answer("prepare", self._prepare)
         self.link.answer("serve", self._serve)
+        self.link.answer("reload", self._reload)
         self.link.answer("alive", lambda _: None)
         self.link.answer("stop", lambda _: self._stop())
         self.link.answer("hurry", lambda _: self._hurry())
@@ -114,6 +147,16 @@ class Worker:
             raise ValueError(str(error)) from None
         self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
         self.on_serving()
+        return None
+
+    def _reload(self, value: JSON) -> JSON:
+        assert self._service is not None
+        handover = Handover.unpacked(value)
+        descriptors = self.link.take_descriptors(len(handover.sockets) + len(handover.logs))
+        try:
+            self._service.take_up(handover.at(descriptors))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
         return None
 
     def _parent_is_gone(self) -> None:

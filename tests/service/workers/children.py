@@ -108,7 +108,7 @@ class SpawningReactor(MemoryReactorClock):
             "alive": lambda child, value: None,
             "stop": stops,
             # What is known of members, before it serves.
-            "members.all": lambda child, value: None,
+            "1 members.all": lambda child, value: None,
         }
 
     def callWhenRunning(self, function: Any, *args: Any, **more: Any) -> None:

@@ -12,6 +12,7 @@ from twisted.test.iosim import FakeTransport, IOPump, connect
 
 from scgiproxy.config.load import load_text
 from scgiproxy.service.build import GatewayParts
+from scgiproxy.service.workers.generation import LinkPart
 from scgiproxy.service.workers.link import Link
 from scgiproxy.service.workers.totals import GatewayTotals, WorkerTotals
 from tests.web.harness import Client
@@ -46,8 +47,9 @@ class Worker:
     def __init__(self, number: int, config: Any, reactor: Any) -> None:
         self.link = Link(number)
         self.parts = GatewayParts(config, reactor)
-        self.totals = WorkerTotals(self.parts, self.link)
+        self.totals = WorkerTotals(self.parts, LinkPart(self.link, 1))
         self.parents_end = Link(number)
+        self.parents_part = LinkPart(self.parents_end, 1)
         self.frozen = False
         transports = [
             FakeTransport(end.protocol, isServer=end is self.parents_end)
@@ -69,8 +71,8 @@ class Cluster:
         self.reactor = MemoryReactorClock()
         self.reactor.advance(START)
         self.config = load_text(config, file_name="f", environment={})
-        self.started: list[Callable[[Link], object]] = []
-        self.ended: list[Callable[[Link], object]] = []
+        self.started: list[Callable[[LinkPart], object]] = []
+        self.ended: list[Callable[[LinkPart], object]] = []
         self.parts = GatewayParts(self.config, self.reactor)
         self.totals = GatewayTotals(self.parts, self)
         self.workers: dict[int, Worker] = {}
@@ -80,7 +82,7 @@ class Cluster:
     def start(self, number: int) -> Worker:
         worker = self.workers[number] = Worker(number, self.config, self.reactor)
         for tell in self.started:
-            tell(worker.parents_end)
+            tell(worker.parents_part)
         worker.totals.start()
         return worker
 
@@ -92,7 +94,7 @@ class Cluster:
         worker.parents_end.protocol.connectionLost(Failure(ConnectionResetError()))
         worker.link.protocol.connectionLost(Failure(ConnectionResetError()))
         for tell in self.ended:
-            tell(worker.parents_end)
+            tell(worker.parents_part)
 
     def end(self, number: int) -> None:
         """It stops of its own accord."""

@@ -13,6 +13,7 @@ from scgiproxy.pool.backend import Backend
 from scgiproxy.pool.dispatch import Pool
 from scgiproxy.pool.managed import ManagedBalancer
 from scgiproxy.service.build import GatewayParts
+from scgiproxy.service.workers.generation import LinkPart
 from scgiproxy.service.workers.link import Link
 from scgiproxy.service.workers.members import ParentMembers, WorkerMembers
 from scgiproxy.wire.deadline import DeadlineWheel
@@ -64,9 +65,10 @@ class Worker(Process):
         super().__init__(gateway.text, gateway.reactor)
         self.number = number
         self.dialer.at_once = True
-        self.parent_link, self.link = Link(number), Link(number)
+        self.ends = Link(number), Link(number)
+        self.parent_link, self.link = (LinkPart(link, 1) for link in self.ends)
         self.members = WorkerMembers(self.parts, self.link)
-        parent, own = self.parent_link.protocol, self.link.protocol
+        parent, own = (link.protocol for link in self.ends)
         self.pump: IOPump = connect(
             parent, FakeTransport(parent, isServer=True), own, FakeTransport(own, isServer=False)
         )
@@ -100,7 +102,8 @@ class WorkersGateway:
     def kill(self, worker: Worker) -> None:
         self.workers.remove(worker)
         worker.members.stop()
-        worker.parent_link.connected = worker.link.connected = False
+        for link in worker.ends:
+            link.connected = False
         self.members.leave(worker.parent_link)
 
     def settle(self) -> None:
@@ -132,6 +135,9 @@ class MemoryDialer(FakeDialer):
         super().__init__()
         self.reactor = reactor
         self.wheel = wheel
+
+    def keep(self, settings: object) -> None:
+        """There is no TLS."""
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ class TestChanges:
         other.pump.pump = lambda: False
         made = edit(gateway, D="1")
         _asserts.assertNoResult(made)
-        other.parent_link.stopReceivingBoxes(None)
+        other.ends[0].stopReceivingBoxes(None)
         gateway.settle()
         _asserts.successResultOf(made)
 

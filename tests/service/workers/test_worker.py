@@ -52,7 +52,7 @@ class Child:
         self.worker = Worker(3, self.reactor)
         self.parent = Link(3)
         # What it has counted is told when it is asked to end.
-        self.parent.answer("counted", lambda _: None)
+        self.parent.answer("1 counted", lambda _: None)
         self.pump: IOPump = connect(
             self.parent.protocol,
             FakeTransport(self.parent.protocol, isServer=True),
