@@ -120,6 +120,11 @@ class Balancing:
             )
         return pool
 
+    def forget_before(self) -> None:
+        """All pools are made. The configuration before would keep the one before it, and so on."""
+        self._before = None
+        self._keys_before = {}
+
     def _method(self, name: str) -> IBalancingMethod:
         make = self._methods.get(name)
         # A name that nobody knows is among the problems.

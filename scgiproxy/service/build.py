@@ -101,6 +101,8 @@ class GatewayParts:
         self.hosts = HostTable(
             self._host(config.main), [self._host(host) for host in config.virtual_hosts]
         )
+        self._succession = Succession(None)
+        self.balancing.forget_before()
         self._problems += self.balancing.problems
         self.persistence = Persistence(config, self.balancing.managed, reactor)
         self._problems += self.persistence.problems

@@ -3,7 +3,9 @@ is other from the next request on, and what is kept of members."""
 
 from __future__ import annotations
 
+import gc
 from typing import cast
+from weakref import ref
 
 import pytest
 from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
@@ -272,3 +274,16 @@ def test_again_and_again(configured: Configured, text: str) -> None:
         gateway.reload(text)
         gateway.ask("/app/")
     assert len(gateway.parts.pools) == min(1, len(text))
+
+
+@pytest.mark.parametrize("text", ["", MOUNT, balancer("", "max=1 preconnect=1", "hcmethod=TCP")])
+def test_what_was_followed_is_forgotten(configured: Configured, text: str) -> None:
+    """Each configuration would keep the one before it."""
+    gateway = configured(text)
+    before = []
+    for _ in range(3):
+        before += [ref(gateway.parts), ref(gateway.parts.balancing)]
+        gateway.reload(text)
+        gateway.ask("/app/")
+    gc.collect()
+    assert [one() for one in before] == [None] * 6
