@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.security.availability import DENIAL_OF_SERVICE, PORTS
-from tests.security.rows import (
-    ADMINISTRATION,
-    RESPONSES,
-    ROUTING,
-    SMUGGLING,
-    VARIABLES,
-    Row,
-)
+from tests.security.page import CHAPTERS, written_into
+from tests.security.rows import Row
 
-CHAPTERS: Mapping[str, tuple[Row, ...]] = {
-    "variables": VARIABLES,
-    "smuggling": SMUGGLING,
-    "responses": RESPONSES,
-    "routing": ROUTING,
-    "administration": ADMINISTRATION,
-    "denial of service": DENIAL_OF_SERVICE,
-    "SCGI ports": PORTS,
-}
 ROWS = [row for rows in CHAPTERS.values() for row in rows]
 ROOT = Path(__file__).parents[2]
 
@@ -70,3 +53,8 @@ def test_a_name_that_is_none_would_be_told() -> None:
 def test_no_attack_stands_twice() -> None:
     assert len({row.attack for row in ROWS}) == len(ROWS)
     assert all(CHAPTERS.values())
+
+
+def test_the_page_tells_of_all() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    assert page == written_into(page), "run python -m tests.security docs/security.md"
