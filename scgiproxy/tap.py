@@ -183,7 +183,9 @@ def makeService(options: Options) -> IService:
     try:
         if options["demo"]:
             demo = _demo(options, reactor)
-            return ProcessService(demo, reactor, hurry=demo.gateway.hurry)
+            process = ProcessService(demo, reactor, hurry=demo.gateway.hurry)
+            demo.gateway.on_serving = process.serves
+            return process
         load(options, lambda config: made.append(make_gateway(config, reactor)))
     except ConfigError as error:
         _print_problems(error.problems)
@@ -200,6 +202,9 @@ def makeService(options: Options) -> IService:
         gateway, reactor, lambda: reload_gateway(gateway, load_again), gateway.hurry
     )
     gateway.on_failure = process.fail
+    gateway.on_serving = process.serves
+    process.state = gateway.state
+    process.notifications.is_alive = gateway.is_alive
     return process
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -59,18 +60,44 @@ class SocketReactor:
         if take is None:
             raise ValueError("an endpoint that listens twice cannot have a socket that is there")
         fd = take()
-        with socket.socket(fileno=fd) as skt:
-            if skt.family == socket.AF_UNIX:
-                kind: Any = InheritedUnixPort
-                port = kind._fromListeningDescriptor(self._reactor, fd, factory)  # noqa: SLF001
-            else:
-                kind = InheritedTcpPort
-                port = kind._fromListeningDescriptor(  # noqa: SLF001
-                    self._reactor, fd, skt.family, factory
-                )
-        port.startListening()
-        listening: IListeningPort = port
-        return listening
+        try:
+            return adopt_port(self._reactor, fd, factory)
+        finally:
+            os.close(fd)
+
+
+class HandedOverReactor:
+    """A reactor whose ports on sockets that were handed over, as by systemd, leave the file of a UNIX
+    socket where it is: it is that of who has bound it, and listens on."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def adoptStreamPort(
+        self,
+        fileDescriptor: int,
+        addressFamily: int,  # noqa: ARG002  the socket says so itself
+        factory: Any,
+    ) -> IListeningPort:
+        return adopt_port(self._reactor, fileDescriptor, factory)
+
+
+def adopt_port(reactor: Any, fd: int, factory: Any) -> IListeningPort:
+    """A port that accepts from a socket that listens; `fd` is duplicated."""
+    with socket.socket(fileno=os.dup(fd)) as skt:
+        family = skt.family
+    if family == socket.AF_UNIX:
+        kind: Any = InheritedUnixPort
+        port = kind._fromListeningDescriptor(reactor, fd, factory)  # noqa: SLF001
+    else:
+        kind = InheritedTcpPort
+        port = kind._fromListeningDescriptor(reactor, fd, family, factory)  # noqa: SLF001
+    port.startListening()
+    listening: IListeningPort = port
+    return listening
 
 
 class _Inherited(tcp.Port):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
+
 from scgiproxy.config.model import Config
 from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import Logger
@@ -35,16 +37,19 @@ def check(config: Config, reactor: Any) -> None:
     make_gateway(replace(config, listeners=own), reactor)
 
 
-def reload_gateway(gateway: GatewayService, load: Callable[[], Config]) -> bool:
-    """Have `gateway` take up what `load` returns. Whether it has: a ConfigError is logged, problem by
-    problem, and the configuration before stays in force."""
+def reload_gateway(gateway: GatewayService, load: Callable[[], Config]) -> Deferred[str]:
+    """Have `gateway` take up what `load` returns.
+
+    Fires when it is in force, with nothing, or at once with why it is not, in short: a ConfigError is
+    logged, problem by problem, and the configuration before stays in force.
+    """
     if not gateway.running:
-        return False
+        return succeed("")
     try:
-        gateway.reload(load())
+        taken = gateway.reload(load())
     except ConfigError as error:
         for problem in error.problems:
             _log.error("config.reload: {problem}", problem=problem)
         _log.error("config.reload: the configuration is kept as it was: it has errors now")
-        return False
-    return True
+        return succeed(f"the configuration is kept as it was: {error.problems[0]}")
+    return taken.addCallback(lambda _: "")

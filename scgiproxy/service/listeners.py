@@ -18,10 +18,11 @@ from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
-from scgiproxy.service.adopting import SocketReactor
+from scgiproxy.service.adopting import HandedOverReactor, SocketReactor
 from scgiproxy.service.endpoints import (
     BACKLOG,
     endpoint_text,
+    is_inherited,
     make_endpoint,
     problem_of,
     reason_of,
@@ -100,7 +101,8 @@ class ListenerService(Service):
 
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         """Raises ValueError: what is wrong with it."""
-        return make_endpoint(self._text(listener), self._reactor, listener.endpoint)
+        reactor = HandedOverReactor(self._reactor) if is_inherited(listener) else self._reactor
+        return make_endpoint(self._text(listener), reactor, listener.endpoint)
 
     def _text(self, listener: Listener) -> str:
         return endpoint_text(listener, self._backlog)

@@ -33,7 +33,7 @@ class GatewayService(MultiService):
     Raises ConfigError for what only shows when the parts are made (an unknown SetHandler, an
     endpoint string that is none). So does a start if a socket or a log file cannot be had, naming
     the line. `on_failure` is called with the reason if it shows only later that nothing can be
-    served.
+    served, `on_serving` when everything serves.
     """
 
     log = Logger()
@@ -41,6 +41,7 @@ class GatewayService(MultiService):
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.on_failure: Callable[[str], object] = self._failed
+        self.on_serving: Callable[[], object] = lambda: None
         self._reactor = reactor
         self._config = config
         self._retirement = Retirement(reactor, self._channels)
@@ -94,6 +95,22 @@ class GatewayService(MultiService):
         self._start(self._start_state)
         self._start(super().startService)
         self._start_parts()
+        self._tell_when_serving()
+
+    def _tell_when_serving(self) -> None:
+        self._reactor.callWhenRunning(self._serves)
+
+    def _serves(self) -> None:
+        if self.running:
+            self.on_serving()
+
+    def state(self) -> str:
+        """In words."""
+        return "serving"
+
+    def is_alive(self) -> bool:
+        """Whether somebody serves; while it runs."""
+        return True
 
     def _start_state(self) -> None:
         """What comes before the first connection. Raises ConfigError."""

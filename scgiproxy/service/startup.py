@@ -13,11 +13,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from scgiproxy.errors import ConfigError
+from scgiproxy.service.notify import Notifications
 from scgiproxy.service.signals import ProcessSignals
 
 _log = Logger()
@@ -39,19 +41,26 @@ class ProcessService(MultiService):
     """Starts `service` as the affair of a whole process, one that ends if that fails.
 
     While it runs, SIGHUP calls `reload`, and neither that nor SIGUSR1 ends the process; a second
-    signal to stop calls `hurry` (see `ProcessSignals`).
+    signal to stop calls `hurry` (see `ProcessSignals`). What `reload` returns fires with what is wrong, in
+    short, or with nothing. A service manager is told by `notifications`: of the `state` in words, too,
+    and when it serves by `serves`.
     """
 
     def __init__(
         self,
         service: IService,
         reactor: Any,
-        reload: Callable[[], object] | None = None,
+        reload: Callable[[], Deferred[str]] | None = None,
         hurry: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.notifications = Notifications(reactor)
         self._reactor = reactor
-        self._signals = ProcessSignals(reactor, reload, hurry)
+        self._reload = reload
+        self.state: Callable[[], str] = lambda: "serving"
+        self._signals = ProcessSignals(
+            reactor, None if reload is None else self._reload_and_tell, hurry
+        )
         service.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -67,6 +76,25 @@ class ProcessService(MultiService):
         with _telling_problems():
             super().startService()  # type: ignore[no-untyped-call]
 
+    def serves(self) -> None:
+        """Everything does."""
+        self.notifications.serves(self.state())
+
+    def _reload_and_tell(self) -> None:
+        assert self._reload is not None
+        self.notifications.reloads()
+        reloading = maybeDeferred(self._reload)
+        reloading.addErrback(self._not_reloaded)
+        reloading.addCallback(self._reloaded)
+
+    def _not_reloaded(self, failure: Failure) -> str:
+        _log.failure("the configuration could not be read again", failure)
+        return f"the configuration could not be read again: {failure.getErrorMessage()}"
+
+    def _reloaded(self, problem: str) -> None:
+        if self.running:
+            self.notifications.serves("; ".join(filter(None, (self.state(), problem))))
+
     def fail(self, reason: str) -> None:
         """End the process with exit code 1 while the reactor runs, with `reason` told."""
         _tell(reason)
@@ -76,11 +104,13 @@ class ProcessService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """As any MultiService; the signals end the process only when everything has stopped."""
         self._signals.stopping()
+        self.notifications.stops()
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopped.addBoth(self._stopped)
 
     def _stopped(self, result: Any) -> Any:
         self._signals.stop()
+        self.notifications.end()
         return result
 
 

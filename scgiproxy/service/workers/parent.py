@@ -45,6 +45,7 @@ class WorkerProcesses(Service):
       on, and not before, the worker may speak.
     - `ended`: each is called with the link of a worker that was in `links`, and is gone.
     - `on_failure`: called with the reason if, at the start, no worker at all can serve.
+    - `on_serving`: called when every worker serves, after the start.
     - `drain`: the seconds that running answers are given at the end; 0: as long as they take.
 
     `hand_over` says what each gets, with descriptors of this process, which are handed over in the
@@ -60,6 +61,7 @@ class WorkerProcesses(Service):
         self.started: list[Callable[[Link], object]] = []
         self.ended: list[Callable[[Link], object]] = []
         self.on_failure: Callable[[str], object] = lambda _: None
+        self.on_serving: Callable[[], object] = lambda: None
         self.drain = 0.0
         self._count = count
         self._hand_over = hand_over
@@ -68,12 +70,13 @@ class WorkerProcesses(Service):
         self._waiting: dict[int, Any] = {}
         self._deaths: dict[int, int] = {}
         self._has_served = False
+        self._have_all_served = False
         self._has_failed = False
         self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        self._has_served = self._has_failed = False
+        self._has_served = self._have_all_served = self._has_failed = False
         # The reactor learns of a child's end when it runs.
         self._reactor.callWhenRunning(self._start_all)
 
@@ -109,6 +112,15 @@ class WorkerProcesses(Service):
         if does:
             self._has_served = True
             self.log.info("{worker} serves", worker=process.name)
+            if not self._have_all_served:
+                phases = [one.phase for one in self._processes.values()]
+                if phases.count(Phase.SERVING) == self._count:
+                    self._have_all_served = True
+                    self.on_serving()
+
+    def answer(self) -> bool:
+        """Whether any worker does; also true while none is there yet, or any more."""
+        return not self._processes or any(one.answers for one in self._processes.values())
 
     def _lost(self, link: Link) -> None:
         if link in self.links:
@@ -215,6 +227,7 @@ class ParentService(GatewayService):
         super().__init__(config, reactor)
         self.processes = WorkerProcesses(config.worker_count, self._hand_over, reactor)
         self.processes.on_failure = lambda reason: self.on_failure(reason)
+        self.processes.on_serving = lambda: self.on_serving()
         self.processes.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.processes.started.append(lambda link: self._generation.join(link))
         self.processes.ended.append(lambda link: self._generation.leave(link))
@@ -239,6 +252,15 @@ class ParentService(GatewayService):
 
     def _start_parts(self) -> None:
         self._start_outlook()
+
+    def _tell_when_serving(self) -> None:
+        """Its workers will."""
+
+    def state(self) -> str:
+        return f"serving, {self._config.worker_count} workers"
+
+    def is_alive(self) -> bool:
+        return self.processes.answer()
 
     # -- another configuration -----------------------------------------------------------------
 

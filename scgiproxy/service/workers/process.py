@@ -29,6 +29,9 @@ LOOK_EVERY = 5.0
 LOOKS_MISSED = 12
 """So many without an answer, and the worker is killed: a minute, in which the parent was awake."""
 
+_SILENT = 3
+"""So many, and it is not counted on."""
+
 _LINE = 4096
 _LINES = 20
 _SERVICE_MANAGERS = frozenset(
@@ -156,6 +159,11 @@ class WorkerProcess(ProcessProtocol):
             alive.addCallbacks(self._is_alive, lambda _: None)
         self._missed += 1
         self._looking = self._reactor.callLater(LOOK_EVERY, self._look)
+
+    @property
+    def answers(self) -> bool:
+        """It does not leave questions whether it is alive without an answer."""
+        return self._missed < _SILENT
 
     def _is_alive(self, _: JSON) -> None:
         self._missed = 0
