@@ -48,6 +48,7 @@ def reload_gateway(gateway: GatewayService, load: Callable[[], Config]) -> Defer
     try:
         taken = gateway.reload(load())
     except ConfigError as error:
+        gateway.parts.process.is_current = False
         for problem in error.problems:
             _log.error("config.reload: {problem}", problem=problem)
         _log.error("config.reload: the configuration is kept as it was: it has errors now")

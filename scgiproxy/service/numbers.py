@@ -25,6 +25,8 @@ def take_numbers(parts: GatewayParts) -> GatewayNumbers:
         now=parts.reactor.seconds(),
         started=parts.started,
         software=f"scgiproxy/{__version__}",
+        configured=parts.process.configured,
+        is_current=parts.process.is_current,
         mounts=list(parts.mount_statistics()),
         pools=parts.pools,
         connections=connections,

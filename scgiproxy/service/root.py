@@ -201,6 +201,7 @@ class GatewayService(MultiService):
         self._config = config
         parts = self.parts = GatewayParts(config, self._reactor, before=before)
         self._limit_connections()
+        parts.process.configured, parts.process.is_current = self._reactor.seconds(), True
         enter(before)
         parts.error_logs.open()
         for site in parts.sites:

@@ -42,6 +42,9 @@ class Process:
         self.sites: list[GatewaySite] = []
         self.spool_space = SpoolSpace()
         self.started: float = reactor.seconds()
+        # Of the configuration that is in force: see `web.gatewaynumbers.GatewayNumbers`.
+        self.configured: float | None = None
+        self.is_current = True
 
 
 class Succession:

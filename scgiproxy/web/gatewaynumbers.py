@@ -211,6 +211,8 @@ class GatewayNumbers:
     """All there is to tell of a gateway, at the time `now`.
 
     - `software`: name and version; `started`, `now`: seconds since the epoch.
+    - `configured`: when the configuration that is in force was read, in the same seconds (None: at the
+      start); `is_current`: it was not read in vain since, for an error in it.
     - `mounts`: what was counted of requests. Each request is in one of them, so there is one
       without a path for each virtual host.
     - `pools`: backends that stand alone and balancers, in the order of the configuration.
@@ -232,6 +234,8 @@ class GatewayNumbers:
     now: float
     started: float
     software: str = "scgiproxy"
+    configured: float | None = None
+    is_current: bool = True
     mounts: Sequence[MountNumbers] = ()
     pools: Sequence[PoolNumbers] = ()
     connections: Mapping[ConnectionPhase, int] = field(default_factory=dict)

@@ -66,8 +66,21 @@ def _of_gateway(numbers: GatewayNumbers) -> Iterator[Metric]:
     for phase in ConnectionPhase:
         connections.add_metric((phase.value,), numbers.connections_in(phase))
     yield connections
+    configured = numbers.started if numbers.configured is None else numbers.configured
     for metric, documentation, value, unit in (
         ("start_time", "When the gateway started, since the epoch.", numbers.started, "seconds"),
+        (
+            "config_last_reload_successful",
+            "Whether the configuration was in order when it was read last.",
+            int(numbers.is_current),
+            "",
+        ),
+        (
+            "config_last_reload_success_timestamp",
+            "When that was read which is in force, since the epoch.",
+            configured,
+            "seconds",
+        ),
         ("connections_room", "More connections that are accepted.", numbers.room, ""),
         ("accepting", "Whether clients are accepted.", int(numbers.accepting), ""),
         ("spooled_bodies", "Request bodies kept until sent.", numbers.spooled_bodies, ""),

@@ -141,11 +141,20 @@ def _content(numbers: GatewayNumbers) -> Iterator[Flattenable]:
     )
 
 
+def _configuration(numbers: GatewayNumbers) -> str:
+    read = "of the start" if numbers.configured is None else f"of {moment(numbers.configured)}"
+    if numbers.is_current:
+        return read
+    return f"{read}; its file has errors since then, which are in the error log"
+
+
 def _summary(
     numbers: GatewayNumbers, whole: Chart, recent: Histogram
 ) -> Iterator[tuple[str, Flattenable]]:
     yield "Software", shown(numbers.software)
     yield "Started", moment(numbers.started)
+    if numbers.configured is not None or not numbers.is_current:
+        yield "Configuration", _configuration(numbers)
     yield "Uptime", in_words(numbers.uptime)
     yield "Requests", count(sum(mount.requests for mount in numbers.mounts))
     yield "Requests a second", rate(whole.rate(_MINUTE, numbers.covered(_MINUTE)))

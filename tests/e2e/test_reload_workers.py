@@ -14,7 +14,7 @@ from tests.e2e.http_client import Connection, ask
 from tests.e2e.load import Load
 from tests.e2e.processes import wait_until
 from tests.e2e.scripted import ScriptedBackend, answer
-from tests.e2e.test_reload import IN_FORCE, REQUEST, hang_up, reload, write
+from tests.e2e.test_reload import IN_FORCE, KEPT, REQUEST, hang_up, reload, write
 from tests.e2e.workers import Start, serving
 
 pytestmark = pytest.mark.e2e
@@ -107,3 +107,22 @@ def test_a_stopped_worker_is_waited_for(start: Start, backend: ScriptedBackend) 
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: IN_FORCE in gateway.logged(), "all have it")
+
+
+def test_what_is_in_force_is_told(start: Start, backend: ScriptedBackend) -> None:
+    """By every worker: the parent knows."""
+    gateway = start(f"{METRICS}ProxyPass /app/ {backend.url}/")
+
+    def successful() -> set[str]:
+        asked = REQUEST.replace(b"GET / ", b"GET /metrics ")
+        told = "".join(ask(gateway.http, asked).text for _ in range(6))
+        return set(
+            re.findall(r"^scgiproxy_config_last_reload_successful (\S+)", told, re.MULTILINE)
+        )
+
+    assert successful() == {"1.0"}
+    write(gateway, "ProxyPas /")
+    hang_up(gateway, KEPT)
+    assert successful() == {"0.0"}
+    reload(gateway, METRICS)
+    assert successful() == {"1.0"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import groupby
 
 from scgiproxy.pool.condition import BACKEND_STATES
@@ -28,6 +29,8 @@ def test_the_gateway() -> None:
     made = everything()
     assert samples(made, "build_info") == {("scgiproxy", "1.2.3"): 1}
     assert samples(made, "start_time_seconds") == {(): STARTED}
+    assert samples(made, "config_last_reload_successful") == {(): 1}
+    assert samples(made, "config_last_reload_success_timestamp_seconds") == {(): STARTED}
     assert samples(made, "connections") == {
         ("reading",): 1,
         ("waiting",): 2,
@@ -41,6 +44,13 @@ def test_the_gateway() -> None:
     assert samples(made, "connections_refused_total") == {(): 4}
     assert samples(made, "spooled_bodies") == {(): 2}
     assert samples(made, "spooled_bytes") == {(): 3_000_000}
+
+
+def test_a_configuration_that_could_not_be_read() -> None:
+    """What is in force is the one before it."""
+    made = replace(everything(), configured=STARTED + 60, is_current=False)
+    assert samples(made, "config_last_reload_successful") == {(): 0}
+    assert samples(made, "config_last_reload_success_timestamp_seconds") == {(): STARTED + 60}
 
 
 def test_a_mount() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.web.documents import document, rows, told
 from tests.web.gateway_numbers import (
     HOSTILE,
     NOW,
+    STARTED,
     Backend,
     Pool,
     everything,
@@ -55,6 +57,14 @@ def test_the_summary() -> None:
         "Sent": "19.5 KiB",
         "Spooled bodies": "2, 2.86 MiB",
     }
+
+
+def test_the_configuration() -> None:
+    """Which one is in force, if it is not that of the start, or if its file is in disorder."""
+    followed = summary(document(answer(replace(everything(), configured=STARTED + 60))))
+    assert followed["Configuration"].startswith("of ")
+    kept = summary(document(answer(replace(everything(), is_current=False))))
+    assert kept["Configuration"].startswith("of the start; its file has errors since then")
 
 
 def test_connections_by_phase() -> None:

@@ -70,6 +70,8 @@ def tell_numbers(
     return {
         "now": numbers.now,
         "started": numbers.started,
+        "configured": numbers.configured,
+        "is_current": numbers.is_current,
         "software": numbers.software,
         "connections": {phase.value: count for phase, count in sums.connections.items()},
         "room": sums.room,
@@ -181,6 +183,8 @@ def told_numbers(told: Any, parts: GatewayParts) -> GatewayNumbers:
     return GatewayNumbers(
         now=told["now"],
         started=told["started"],
+        configured=told["configured"],
+        is_current=told["is_current"],
         software=told["software"],
         mounts=[_ToldMount(mount) for mount in told["mounts"]],
         pools=[pool for _, pool in pools],
