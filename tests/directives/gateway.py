@@ -75,14 +75,14 @@ class Attempt:
     def open(self) -> bool:
         return self.end is None and not self.given_up
 
-    def accept(self) -> BackendEnd | None:
+    def accept(self, end: type[BackendEnd] = BackendEnd) -> BackendEnd | None:
         """The backend takes the connection; None if the gateway has no use for it any more."""
         self._settle()
         protocol = self._factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4000))
         if protocol is None:
             self.given_up = True
             return None
-        self.end = BackendEnd(protocol, self.reactor)
+        self.end = end(protocol, self.reactor)
         return self.end
 
     def refuse(self) -> None:

@@ -124,6 +124,7 @@ DENIAL_OF_SERVICE = (
             "tests/wire/test_client_deadlines.py::test_body_that_stops",
             "tests/wire/test_client_deadlines.py::test_backend_that_does_not_read",
             "tests/web/test_exchange_duration.py::test_before_the_first_byte",
+            "tests/faults/test_memory.py::test_what_comes_of_it",
         ),
     ),
 )

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.security.answers import RESPONSES
 from tests.security.availability import DENIAL_OF_SERVICE, PORTS
-from tests.security.rows import ADMINISTRATION, RESPONSES, ROUTING, SMUGGLING, VARIABLES, Row
+from tests.security.rows import ADMINISTRATION, ROUTING, SMUGGLING, VARIABLES, Row
 
 CHAPTERS: Mapping[str, tuple[Row, ...]] = {
     "Variables": VARIABLES,

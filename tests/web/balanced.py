@@ -49,7 +49,7 @@ def chunked(method: str, body: bytes) -> bytes:
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
-class _NarrowTransport(TcpTransport):
+class NarrowTransport(TcpTransport):
     """Its peer reads nothing more after the first write."""
 
     def write(self, data: bytes) -> None:
@@ -58,8 +58,8 @@ class _NarrowTransport(TcpTransport):
             self.block()
 
 
-class _NarrowEnd(BackendEnd):
-    transport_class = _NarrowTransport
+class NarrowEnd(BackendEnd):
+    transport_class = NarrowTransport
 
 
 class Attempt:
@@ -76,7 +76,7 @@ class Attempt:
         assert protocol is not None
         dialer = self._dialer
         dialer.reached.append(self.name)
-        kind = _NarrowEnd if self.name in dialer.narrow else BackendEnd
+        kind = NarrowEnd if self.name in dialer.narrow else BackendEnd
         dialer.ends.append(kind(protocol, dialer.reactor))
 
     def refuse(self) -> None:

@@ -80,7 +80,7 @@ class TlsEnd:
             self.end.answer(out)
 
     def answer(self, data: bytes) -> TlsEnd:
-        self._connection.send(data)
+        self._connection.sendall(data)
         self._send()
         return self
 
