@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import authority
 from tests.e2e.gateway import Gateway, open_files
 from tests.e2e.http_client import Connection, Response, ask
 from tests.e2e.processes import free_port, wait_until
@@ -26,6 +27,7 @@ from tests.e2e.scripted import (
     Send,
     Wait,
 )
+from tests.e2e.stunnel import Stunnel
 from tests.faults.table import (
     CLOSES,
     CONNECTING,
@@ -36,7 +38,9 @@ from tests.faults.table import (
     OTHER,
     PHASES,
     RESETS,
+    STREAM,
     Acts,
+    Outcome,
     Phase,
     outcome,
 )
@@ -99,6 +103,28 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, 
         yield gateway, backend
 
 
+@pytest.fixture(scope="module")
+def through_tls(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Gateway, ScriptedBackend]]:
+    """A gateway before a backend behind stunnel."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    (folder / "ca.pem").write_bytes(authority().certificate)
+    with (
+        ScriptedBackend() as backend,
+        Stunnel(folder, backend.port, authority().issue("localhost")) as stunnel,
+    ):
+        text = f"""
+            SSLProxyCACertificateFile {folder}/ca.pem
+            ProxyPass /x {stunnel.url}/ timeout={TIMEOUT:g} max=1
+            <Location /metrics>
+                SetHandler metrics
+            </Location>
+        """
+        with Gateway(folder, text) as gateway:
+            yield gateway, backend
+
+
 def script(phase: Phase, acts: Acts, released: threading.Event) -> Script:
     """What the backend does: it comes to the phase, and then goes wrong when the test says so."""
     actions: list[Action] = []
@@ -157,7 +183,7 @@ def test_what_comes_of_it(
     served: tuple[Gateway, ScriptedBackend], phase: Phase, fault: str
 ) -> None:
     """As in memory; and no descriptor is left, nor anything that the metrics count."""
-    _check(served, phase, fault, b"/x")
+    _check(served, phase, fault, b"/x", outcome(phase, fault))
 
 
 @pytest.mark.parametrize("fault", ["hangs", "resets", "closes", "half-closes"])
@@ -168,15 +194,34 @@ def test_what_comes_of_it(
 )
 def test_of_a_member(served: tuple[Gateway, ScriptedBackend], phase: Phase, fault: str) -> None:
     """Beside which there is another one."""
-    _check(served, phase, fault, b"/member")
+    _check(served, phase, fault, b"/member", outcome(phase, fault, has_another=True))
 
 
-def _check(served: tuple[Gateway, ScriptedBackend], phase: Phase, fault: str, path: bytes) -> None:
+@pytest.mark.parametrize("fault", ["hangs", "resets", "closes", "half-closes", "sends garbage"])
+@pytest.mark.parametrize(
+    "phase",
+    [phase for phase in PHASES if phase is not CONNECTING and not phase.rest],
+    ids=lambda phase: phase.name,
+)
+def test_through_tls(
+    through_tls: tuple[Gateway, ScriptedBackend], phase: Phase, fault: str
+) -> None:
+    """With stunnel between them, which makes an orderly end of a reset: only a length tells then."""
+    seen = "closes" if fault == "resets" and phase.answered.startswith(STREAM) else fault
+    _check(through_tls, phase, fault, b"/x", outcome(phase, seen))
+
+
+def _check(
+    served: tuple[Gateway, ScriptedBackend],
+    phase: Phase,
+    fault: str,
+    path: bytes,
+    expected: Outcome,
+) -> None:
     gateway, backend = served
     before = set(open_files(gateway))
     logged = len(gateway.logged())
     acts = FAULTS[fault](phase)
-    expected = outcome(phase, fault, has_another=path == b"/member")
     response = _exchange(gateway, phase, acts, backend, path)
     assert (response.status, response.complete) == (expected.status, expected.whole)
     assert expected.body is None or response.body == expected.body
