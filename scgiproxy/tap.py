@@ -14,7 +14,7 @@ The reactor is imported when the service is made, never before: ``twistd --react
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,15 +178,19 @@ def makeService(options: Options) -> IService:
 
     from scgiproxy.service.gateway import check, make_gateway, reload_gateway
     from scgiproxy.service.startup import ProcessService
+    from scgiproxy.service.takeover import Takeover
+    from scgiproxy.service.upgrade import PidFile, Upgrade
 
     made: list[GatewayService] = []
     try:
+        takeover = Takeover.from_environment()
         if options["demo"]:
             demo = _demo(options, reactor)
             process = ProcessService(demo, reactor, hurry=demo.gateway.hurry)
             demo.gateway.on_serving = process.serves
             return process
-        load(options, lambda config: made.append(make_gateway(config, reactor)))
+        sockets = None if takeover is None else takeover.sockets
+        load(options, lambda config: made.append(make_gateway(config, reactor, sockets)))
     except ConfigError as error:
         _print_problems(error.problems)
         raise SystemExit(1) from None
@@ -199,13 +203,27 @@ def makeService(options: Options) -> IService:
         return load(options, lambda config: check(config, reactor))
 
     process = ProcessService(
-        gateway, reactor, lambda: reload_gateway(gateway, load_again), gateway.hurry
+        gateway, reactor, lambda: reload_gateway(gateway, load_again), gateway.hurry, takeover
     )
     gateway.on_failure = process.fail
     gateway.on_serving = process.serves
     process.state = gateway.state
+    process.own = gateway.listeners.own
+    pid_file, log_file = None, ""
+    if options.parent is not None:
+        pid_file = PidFile(options.parent)
+        log_file = _log_file(options.parent)
+    if takeover is not None:
+        takeover.log_file = log_file
+    process.upgrade = Upgrade(gateway, reactor, pid_file, process.notifications, log_file)
     process.notifications.is_alive = gateway.is_alive
     return process
+
+
+def _log_file(options: Mapping[str, Any]) -> str:
+    """twistd's; empty if it has none."""
+    named = options.get("logfile") or ("" if options.get("nodaemon") else "twistd.log")
+    return "" if named in ("", "-") else str(Path(named).absolute())
 
 
 def _demo(options: Options, reactor: Any) -> DemoService:

@@ -9,6 +9,9 @@ from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
+from twisted.python.lockfile import FilesystemLock
 
 
 class SocketReactor:
@@ -37,9 +40,12 @@ class SocketReactor:
         factory: Any,
         backlog: int = 50,  # noqa: ARG002
         mode: int = 0o666,  # noqa: ARG002
-        wantPID: bool = False,  # noqa: ARG002
+        wantPID: bool = False,
     ) -> IListeningPort:
-        return self._listen(factory)
+        port: Any = self._listen(factory)
+        port.wantPID = wantPID
+        listening: IListeningPort = port
+        return listening
 
     def listenSSL(
         self,
@@ -127,7 +133,36 @@ class InheritedTcpPort(_Inherited):
 
 
 class InheritedUnixPort(_Inherited, unix.Port):
-    """A UNIX socket, whose file is to be removed by who has bound it."""
+    """A UNIX socket, whose file is to be removed by who has bound it, or by who `owns` it now."""
+
+    owns_file = False
+
+    def own(self) -> None:
+        """Who has bound it is no more: its file, and the lock beside it, are this process's.
+
+        Raises OSError if the lock cannot be had.
+        """
+        self.owns_file = True
+        if self.wantPID and self._bindPath[:1] != b"\0":
+            name = os.fsdecode(self._bindPath + b".lock")
+            mine = f"{name}.{os.getpid()}"
+            # As `FilesystemLock` has it, but at once in the place of the one before.
+            os.symlink(str(os.getpid()), mine)  # noqa: PTH211
+            os.replace(mine, name)  # noqa: PTH105
+            self.lockFile = FilesystemLock(name)
+            self.lockFile.locked = True
 
     def connectionLost(self, reason: Any) -> None:
-        tcp.Port.connectionLost(self, reason)
+        if self.owns_file:
+            unix.Port.connectionLost(self, reason)
+        else:
+            tcp.Port.connectionLost(self, reason)
+
+
+def leave_port(port: tcp.Port) -> None:
+    """Close it, at once, for this process alone: others go on to accept from its socket."""
+    port.stopReading()
+    port._shouldShutdown = False  # noqa: SLF001
+    port.disconnecting = True
+    # Also a UNIX port's: its file stays.
+    tcp.Port.connectionLost(port, Failure(CONNECTION_DONE))

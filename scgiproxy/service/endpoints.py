@@ -51,6 +51,14 @@ def is_inherited(listener: Listener) -> bool:
     return "systemd:" in listener.endpoint.lower()
 
 
+def endpoint_text_of_socket(text: str) -> str:
+    """The endpoint string by which a socket that is there is listened to: one of systemd's was handed
+    over but once. The socket says what it is."""
+    if endpoint_type(text) != "systemd":
+        return text
+    return "haproxy:" * text.lower().count("haproxy:") + "tcp:0"
+
+
 def make_endpoint(text: str, reactor: Any, written: str = "") -> IStreamServerEndpoint:
     """Raises ValueError: what is wrong with the string, as it is `written`, or with a file that it
     names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,18 +13,22 @@ from scgiproxy.errors import ConfigError
 from scgiproxy.log.events import Logger
 from scgiproxy.service.endpoints import is_inherited
 from scgiproxy.service.root import GatewayService
+from scgiproxy.service.takeover import Place
 
 _log = Logger()
 
 
-def make_gateway(config: Config, reactor: Any) -> GatewayService:
-    """The gateway for `config`, not started yet. Raises ConfigError."""
+def make_gateway(
+    config: Config, reactor: Any, sockets: Mapping[Place, int] | None = None
+) -> GatewayService:
+    """The gateway for `config`, not started yet; `sockets` are those of a process before. Raises
+    ConfigError."""
     if config.worker_count == 1:
-        return GatewayService(config, reactor)
+        return GatewayService(config, reactor, sockets)
     # What costs memory in one process that has no use for it.
     from scgiproxy.service.workers.parent import ParentService
 
-    return ParentService(config, reactor)
+    return ParentService(config, reactor, sockets)
 
 
 def check(config: Config, reactor: Any) -> None:

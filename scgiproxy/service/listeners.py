@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,16 +18,23 @@ from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
-from scgiproxy.service.adopting import HandedOverReactor, SocketReactor
+from scgiproxy.service.adopting import (
+    HandedOverReactor,
+    InheritedUnixPort,
+    SocketReactor,
+    leave_port,
+)
 from scgiproxy.service.endpoints import (
     BACKLOG,
     endpoint_text,
+    endpoint_text_of_socket,
     is_inherited,
     make_endpoint,
     problem_of,
     reason_of,
     shown_address,
 )
+from scgiproxy.service.takeover import Place
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
@@ -52,7 +59,9 @@ class Listening:
 class ListenerService(Service):
     """Listens while it runs. Binds in `privilegedStartService`, before privileges are dropped.
 
-    `admission` is whose connections are accepted; `backlog` is ListenBacklog.
+    `admission` is whose connections are accepted; `backlog` is ListenBacklog. `sockets` are descriptors
+    of sockets that a process before has bound, by `place_of`: they are used, and those that no line
+    stands for are closed.
 
     Raises ConfigError with each endpoint string that is none. A start raises it with each socket
     that cannot be had, and the Listen line it came from; the other sockets are closed again.
@@ -68,7 +77,9 @@ class ListenerService(Service):
         descriptors: Descriptors | None = None,
         admission: Admission | None = None,
         backlog: int = BACKLOG,
+        sockets: Mapping[Place, int] | None = None,
     ) -> None:
+        self._taken_over = dict(sockets or {})
         self._make_site = make_site
         self._reactor = reactor
         self._admission = admission or Admission(reactor)
@@ -101,6 +112,10 @@ class ListenerService(Service):
 
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         """Raises ValueError: what is wrong with it."""
+        fd = self._taken_over.get(place_of(listener))
+        if fd is not None:
+            text = endpoint_text_of_socket(self._text(listener))
+            return make_endpoint(text, SocketReactor(self._reactor, lambda: fd), listener.endpoint)
         reactor = HandedOverReactor(self._reactor) if is_inherited(listener) else self._reactor
         return make_endpoint(self._text(listener), reactor, listener.endpoint)
 
@@ -120,6 +135,7 @@ class ListenerService(Service):
         for one in self._listening:
             one.site = None
         problems = self._listen(self._listening)
+        self._close_unused()
         if problems:
             self._close(self._listening)
             raise ConfigError(problems)
@@ -140,6 +156,8 @@ class ListenerService(Service):
     def _listens(self, port: IListeningPort, one: Listening) -> None:
         one.port = port
         self._take(one)
+        if self._taken_over.pop(place_of(one.listener), None) is not None:
+            self._keep(one)
         self._tell(port)
 
     def _tell(self, port: IListeningPort) -> None:
@@ -181,8 +199,8 @@ class ListenerService(Service):
 
     def _change(self, listeners: Sequence[Listener]) -> None:
         problems: list[Problem] = []
-        left = {_place(one.listener): one for one in self._listening}
-        kept = {each: left.pop(_place(each)) for each in listeners if _place(each) in left}
+        left = {place_of(one.listener): one for one in self._listening}
+        kept = {each: left.pop(place_of(each)) for each in listeners if place_of(each) in left}
         added = self._new([each for each in listeners if each not in kept], problems)
         renewed = [
             anew for each in kept if (anew := self._renewed(kept[each], each, problems)) is not None
@@ -249,6 +267,42 @@ class ListenerService(Service):
             if self._admission.open == before:
                 break
 
+    # -- another process -----------------------------------------------------------------------
+
+    def sockets(self) -> dict[Place, int]:
+        """The descriptors of those that can be handed over, while it runs."""
+        return {
+            place_of(one.listener): one.port.fileno()
+            for one in self._listening
+            if isinstance(one.port, Port)
+        }
+
+    def leave(self) -> None:
+        """Accept no more from what `sockets` has handed over; whoever has it serves those who wait."""
+        for one in self._listening:
+            if isinstance(one.port, Port):
+                port, one.port = one.port, None
+                leave_port(port)
+
+    def own(self) -> None:
+        """The process that has bound what was taken over is no more."""
+        for one in self._listening:
+            port = one.port
+            if isinstance(port, InheritedUnixPort) and not is_inherited(one.listener):
+                try:
+                    port.own()
+                except OSError as error:
+                    self.log.warn(
+                        "listeners.own: {path} cannot be locked: {why}",
+                        path=shown_address(one.port.getHost()),
+                        why=error.strerror,
+                    )
+
+    def _close_unused(self) -> None:
+        for fd in self._taken_over.values():
+            os.close(fd)
+        self._taken_over.clear()
+
     # -- the end -------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[Any]:
@@ -278,7 +332,7 @@ class ListenerService(Service):
         )
 
 
-def _place(listener: Listener) -> tuple[str, int, str]:
+def place_of(listener: Listener) -> Place:
     """What tells whether it is the same socket."""
     return listener.address, listener.port, listener.endpoint
 

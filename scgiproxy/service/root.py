@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -20,12 +20,15 @@ from scgiproxy.service.retirement import Retirement
 from scgiproxy.service.spooling import try_spool_directory
 from scgiproxy.service.statefile import StateFile
 from scgiproxy.service.succession import Process
+from scgiproxy.service.takeover import Place
 from scgiproxy.web.channel import HttpChannel
 from scgiproxy.web.site import GatewaySite
 
 
 class GatewayService(MultiService):
     """Serves `config` while it runs; it may be started again after it has stopped.
+
+    `sockets` are those of a process before (see `ListenerService`).
 
     `reactor` is passed in; nothing happens on it before the service starts. Log files are opened
     and sockets bound in `privilegedStartService` (``twistd --uid``).
@@ -38,7 +41,9 @@ class GatewayService(MultiService):
 
     log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, sockets: Mapping[Place, int] | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.on_failure: Callable[[str], object] = self._failed
         self.on_serving: Callable[[], object] = lambda: None
@@ -47,7 +52,7 @@ class GatewayService(MultiService):
         self._retirement = Retirement(reactor, self._channels)
         self._draining = Draining(reactor, self._channels)
         problems: list[Problem] = []
-        self._process = Process(reactor)
+        self._process = Process(reactor, sockets)
         self._limit_connections()
         try:
             self.parts = GatewayParts(config, reactor, self._process)
@@ -71,6 +76,7 @@ class GatewayService(MultiService):
             self._process.descriptors,
             self._process.admission,
             config.listen_backlog,
+            self._process.sockets,
         )
 
     def _limit_connections(self) -> None:

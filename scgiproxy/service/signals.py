@@ -1,5 +1,5 @@
-"""SIGHUP, at which the configuration is read again, SIGUSR1, at which nothing happens, and SIGTERM
-and Ctrl-C once more."""
+"""SIGHUP, at which the configuration is read again, SIGUSR1, at which nothing happens, SIGUSR2, at
+which another process takes over, and SIGTERM and Ctrl-C once more."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import Any
 
 from scgiproxy.log.events import Logger
 
-_WATCHED = (signal.SIGHUP, signal.SIGUSR1)
-"""What others read their configuration again at, or open their logs; both would end a process."""
+_WATCHED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What others read their configuration again at, open their logs, or are replaced; each would end a
+process."""
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class ProcessSignals:
-    """Takes SIGHUP and SIGUSR1, either of which would end the process, while they are watched.
+    """Takes SIGHUP, SIGUSR1 and SIGUSR2, each of which would end the process, while they are watched.
 
     - `reload` is called at SIGHUP; None: there is nothing that could be read again.
+    - `upgrade` is called at SIGUSR2; None: no other process could take over.
     - `hurry` is called at a SIGTERM or SIGINT that follows another: the process is stopping already.
     - `terminal`: the file descriptor to tell by whether the process was started on one. A terminal
       that is closed sends SIGHUP, too: the process stops then, as with SIGTERM.
@@ -38,10 +40,11 @@ class ProcessSignals:
         reactor: Any,
         reload: Callable[[], object] | None = None,
         hurry: Callable[[], object] = lambda: None,
+        upgrade: Callable[[], object] | None = None,
         terminal: int = 0,
     ) -> None:
         self._reactor = reactor
-        self._reload = reload
+        self._does = {signal.SIGHUP: reload, signal.SIGUSR2: upgrade}
         self._hurry = hurry
         self._terminal = terminal
         self._watched = False
@@ -120,8 +123,9 @@ class ProcessSignals:
                 self._is_stopping = True
                 self._reactor.stop()
             return
-        if number == signal.SIGHUP and self._reload is not None:
-            self._reload()
+        does = self._does.get(signal.Signals(number))
+        if does is not None:
+            does()
             return
         self.log.warn(
             "{signal} does nothing here. Log files that were moved away are opened anew without a"

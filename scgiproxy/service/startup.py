@@ -21,6 +21,8 @@ from twisted.python.failure import Failure
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.notify import Notifications
 from scgiproxy.service.signals import ProcessSignals
+from scgiproxy.service.takeover import Takeover
+from scgiproxy.service.upgrade import Upgrade
 
 _log = Logger()
 
@@ -44,6 +46,9 @@ class ProcessService(MultiService):
     signal to stop calls `hurry` (see `ProcessSignals`). What `reload` returns fires with what is wrong, in
     short, or with nothing. A service manager is told by `notifications`: of the `state` in words, too,
     and when it serves by `serves`.
+
+    At SIGUSR2 `upgrade` starts. With `takeover` this process takes the place of another one, and calls
+    `own` when that has given up its sockets.
     """
 
     def __init__(
@@ -52,14 +57,18 @@ class ProcessService(MultiService):
         reactor: Any,
         reload: Callable[[], Deferred[str]] | None = None,
         hurry: Callable[[], object] = lambda: None,
+        takeover: Takeover | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.notifications = Notifications(reactor)
         self._reactor = reactor
         self._reload = reload
         self.state: Callable[[], str] = lambda: "serving"
+        self._takeover = takeover
+        self.upgrade: Upgrade | None = None
+        self.own: Callable[[], object] = lambda: None
         self._signals = ProcessSignals(
-            reactor, None if reload is None else self._reload_and_tell, hurry
+            reactor, None if reload is None else self._reload_and_tell, hurry, self._upgrade
         )
         service.setServiceParent(self)
 
@@ -68,6 +77,8 @@ class ProcessService(MultiService):
         # Who sees that it listens may send one.
         self._signals.start()
         with _telling_problems():
+            if self._takeover is not None:
+                self._takeover.prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
@@ -78,7 +89,21 @@ class ProcessService(MultiService):
 
     def serves(self) -> None:
         """Everything does."""
+        if self._takeover is None:
+            self.notifications.serves(self.state())
+        else:
+            takeover, self._takeover = self._takeover, None
+            takeover.serve(self._reactor, self._is_alone)
+
+    def _is_alone(self) -> None:
+        self.own()
         self.notifications.serves(self.state())
+
+    def _upgrade(self) -> None:
+        if self.upgrade is None:
+            _log.warn("SIGUSR2 does nothing here")
+        else:
+            self.upgrade.start()
 
     def _reload_and_tell(self) -> None:
         assert self._reload is not None
@@ -104,6 +129,8 @@ class ProcessService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """As any MultiService; the signals end the process only when everything has stopped."""
         self._signals.stopping()
+        if self.upgrade is not None:
+            self.upgrade.cancel()
         self.notifications.stops()
         stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
         return stopped.addBoth(self._stopped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scgiproxy.pool.dispatch import Pool
@@ -11,6 +11,7 @@ from scgiproxy.pool.health import HealthChecks
 from scgiproxy.pool.readiness import Readiness
 from scgiproxy.pool.resolve import Resolver
 from scgiproxy.rules.mapping import Mount
+from scgiproxy.service.takeover import Place
 from scgiproxy.web.accepting import Admission
 from scgiproxy.web.statistics import MountStatistics
 from scgiproxy.wire.deadline import DeadlineWheel
@@ -31,7 +32,8 @@ _Part = TypeVar("_Part")
 class Process:
     """What there is once, whatever the configuration says."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, sockets: Mapping[Place, int] | None = None) -> None:
+        self.sockets = sockets or {}
         self.descriptors = descriptors_of(reactor)
         self.admission = Admission(reactor)
         self.wheel = DeadlineWheel(reactor)

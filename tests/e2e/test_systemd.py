@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.e2e.http_client import Connection, ask
 from tests.e2e.processes import listens, wait_until
 from tests.e2e.scripted import AwaitEnd, ReadHead, ScriptedBackend
 from tests.e2e.test_reload import IN_FORCE, KEPT, hang_up, write
+from tests.e2e.workers import is_alive
 from tests.service.service_manager import ServiceManager
 
 pytestmark = pytest.mark.e2e
@@ -126,6 +128,15 @@ def test_sockets_of_several_families(
         assert "systemd has not handed over such a socket" in gateway.logged()
         for place in places:
             assert ask(place, LAST).header("X-Is") == "new"
+        # Another process has them from this one, and not from systemd.
+        gateway.config.write_text(f"{text}ProxyPass / {backend.url}/\n")
+        os.kill(gateway.pid, signal.SIGUSR2)
+        wait_until(lambda: gateway.has_ended, "the end of the first process")
+        for place in places:
+            assert ask(place, LAST).header("X-Is") is None
+        (pid,) = re.findall(r"process (\d+) has taken over", gateway.logged())
+        os.kill(int(pid), signal.SIGTERM)
+        wait_until(lambda: not is_alive(int(pid)), "the end of the other")
     assert not listens(gateway.http)
     # systemd's file is systemd's to remove.
     assert path.exists()

@@ -1,4 +1,4 @@
-"""SIGHUP and SIGUSR1 do not end the process, and nobody's handler is taken away."""
+"""SIGHUP, SIGUSR1 and SIGUSR2 do not end the process, and nobody's handler is taken away."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from scgiproxy.service.signals import ProcessSignals
 from scgiproxy.service.startup import ProcessService
 
-WATCHED = (signal.SIGHUP, signal.SIGUSR1)
+WATCHED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 each_signal = pytest.mark.parametrize("number", WATCHED)
 
 
@@ -77,7 +77,7 @@ def send(number: int = signal.SIGHUP) -> None:
 
 
 def are_ours() -> list[bool]:
-    """Of SIGHUP and of SIGUSR1, whether it has a handler."""
+    """Of each, whether it has a handler."""
     return [signal.getsignal(number) is not signal.SIG_DFL for number in WATCHED]
 
 
@@ -95,7 +95,7 @@ def test_one_warning_each_time(
     told = formatEvent(events[0])
     assert told.startswith(f"{number.name} does nothing here")
     watched.stop()
-    assert are_ours() == [False, False]
+    assert are_ours() == [False] * 3
 
 
 @each_signal
@@ -109,7 +109,7 @@ def test_a_handler_of_somebody_else_stays(number: signal.Signals) -> None:
         watched = ProcessSignals(running())
         watched.start()
         assert signal.getsignal(number) is other
-        assert are_ours() == [True, True]
+        assert are_ours() == [True] * 3
         watched.stop()
         assert signal.getsignal(number) is other
         assert are_ours() == [one is number for one in WATCHED]
@@ -127,14 +127,14 @@ def test_a_handler_that_came_later_stays(number: signal.Signals) -> None:
 def test_a_reactor_without_handlers() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ProcessSignals(running()).start()
-    assert are_ours() == [False, False]
+    assert are_ours() == [False] * 3
 
 
 def test_another_thread() -> None:
     thread = threading.Thread(target=ProcessSignals(running()).start)
     thread.start()
     thread.join()
-    assert are_ours() == [False, False]
+    assert are_ours() == [False] * 3
 
 
 def test_stopped_before_the_reactor_runs() -> None:
@@ -144,7 +144,7 @@ def test_stopped_before_the_reactor_runs() -> None:
     watched.stop()
     for function, words, named in reactor.whenRunningHooks:
         function(*words, **named)
-    assert are_ours() == [False, False]
+    assert are_ours() == [False] * 3
 
 
 def test_a_terminal_that_is_closed_ends_the_process(events: list[LogEvent]) -> None:
@@ -214,6 +214,6 @@ def test_somebody_elses_way_to_stop_stays(ended: Any) -> None:
 def test_a_process_service_watches_it_while_it_runs() -> None:
     service: Any = ProcessService(Service(), running())
     service.startService()
-    assert are_ours() == [True, True]
+    assert are_ours() == [True] * 3
     service.stopService()
-    assert are_ours() == [False, False]
+    assert are_ours() == [False] * 3

@@ -11,6 +11,7 @@ from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.service.endpoints import BACKLOG, problem_of
 from scgiproxy.service.listeners import ListenerService, Listening
+from scgiproxy.service.takeover import Place
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
 
@@ -31,8 +32,11 @@ class HeldListeners(ListenerService):
         reactor: Any,
         descriptors: Descriptors,
         backlog: int = BACKLOG,
+        sockets: Mapping[Place, int] | None = None,
     ) -> None:
-        super().__init__(listeners, make_site, reactor, descriptors, backlog=backlog)
+        super().__init__(
+            listeners, make_site, reactor, descriptors, backlog=backlog, sockets=sockets
+        )
         problems: list[Problem] = []
         self.files = self._read(listeners, problems)
         if problems:

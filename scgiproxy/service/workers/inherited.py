@@ -10,11 +10,16 @@ from typing import Any
 
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 
-from scgiproxy.config.endpoints import endpoint_type, with_files
+from scgiproxy.config.endpoints import with_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import Problem
 from scgiproxy.service.adopting import SocketReactor
-from scgiproxy.service.endpoints import BACKLOG, endpoint_text, make_endpoint
+from scgiproxy.service.endpoints import (
+    BACKLOG,
+    endpoint_text,
+    endpoint_text_of_socket,
+    make_endpoint,
+)
 from scgiproxy.service.listeners import ListenerService, Listening
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
@@ -56,10 +61,7 @@ class InheritedListeners(ListenerService):
 
     def _endpoint(self, listener: Listener) -> IStreamServerEndpoint:
         fd, files = self._given[listener]
-        text = endpoint_text(listener)
-        if endpoint_type(text) == "systemd":
-            # It was handed over to the parent alone; the socket says what it is.
-            text = "haproxy:" * text.lower().count("haproxy:") + "tcp:0"
+        text = endpoint_text_of_socket(endpoint_text(listener))
         if not (hasattr(os, "memfd_create") and _OWN_FILES.is_dir()):
             files = {}  # it reads them itself, if it may
         paths = {key: self._path(key, content) for key, content in files.items()}

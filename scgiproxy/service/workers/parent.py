@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,6 +17,7 @@ from scgiproxy.service.build import GatewayParts
 from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.root import GatewayService, workers_problem
 from scgiproxy.service.statefile import StateFile
+from scgiproxy.service.takeover import Place
 from scgiproxy.service.workers.generation import Generation
 from scgiproxy.service.workers.handover import LINK_FD, Handover
 from scgiproxy.service.workers.held import HeldListeners
@@ -223,8 +224,10 @@ class ParentService(GatewayService):
 
     listeners: HeldListeners
 
-    def __init__(self, config: Config, reactor: Any) -> None:
-        super().__init__(config, reactor)
+    def __init__(
+        self, config: Config, reactor: Any, sockets: Mapping[Place, int] | None = None
+    ) -> None:
+        super().__init__(config, reactor, sockets)
         self.processes = WorkerProcesses(config.worker_count, self._hand_over, reactor)
         self.processes.on_failure = lambda reason: self.on_failure(reason)
         self.processes.on_serving = lambda: self.on_serving()
@@ -243,7 +246,12 @@ class ParentService(GatewayService):
     def _make_listeners(self) -> ListenerService:
         config, descriptors = self._config, self._process.descriptors
         return HeldListeners(
-            config.listeners, self._site, self._reactor, descriptors, config.listen_backlog
+            config.listeners,
+            self._site,
+            self._reactor,
+            descriptors,
+            config.listen_backlog,
+            self._process.sockets,
         )
 
     def _start_state(self) -> None:
