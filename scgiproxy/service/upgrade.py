@@ -149,14 +149,18 @@ class Upgrade:
             said = following.output.fileno()
             fds = {0: 0, 1: said, 2: said, _CHANNEL: theirs.fileno(), _OUT: 1, _ERR: 2}
             fds |= dict(zip(numbers, sockets.values(), strict=True))
-            self._reactor.spawnProcess(
-                following,
-                self.command[0],
-                self.command,
-                environment,
-                path=str(self._directory),
-                childFDs=fds,
-            )
+            try:
+                self._reactor.spawnProcess(
+                    following,
+                    self.command[0],
+                    self.command,
+                    environment,
+                    path=str(self._directory),
+                    childFDs=fds,
+                )
+            except OSError:
+                following.discard()
+                raise
             factory = ChannelFactory(following.channel)
             self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
         return following
@@ -223,6 +227,11 @@ class _NextProcess(ProcessProtocol):
         self._ended = ended
         self._is_connected = self._is_running = True
         self._deadline = reactor.callLater(WITHIN, self._is_late)
+
+    def discard(self) -> None:
+        """There is no such process."""
+        self._done()
+        self.output.close()
 
     def say(self, word: bytes) -> None:
         self.channel.sendLine(word)  # type: ignore[no-untyped-call]

@@ -52,10 +52,13 @@ class Reactor(MemoryReactorClock):
         self.fds: dict[int, int] = {}
         self.environment: dict[str, str] = {}
         self.killed = False
+        self.cannot_spawn = False
 
     def spawnProcess(
         self, protocol: Any, executable: str, args: list[str], env: Any, path: str, childFDs: Any
     ) -> None:
+        if self.cannot_spawn:
+            raise PermissionError(1, "not allowed")
         self.protocol, self.fds, self.environment = protocol, childFDs, env
         assert (executable, args[0]) == (sys.executable, sys.executable)
         protocol.makeConnection(self)
@@ -159,6 +162,17 @@ def test_one_that_ends(gateway: Gateway, reactor: Reactor, logged_errors: Logged
     reactor.hear(b"serving")
     assert reactor.hasStopped
     reactor.end()
+
+
+def test_one_that_cannot_be_started(
+    gateway: Gateway, reactor: Reactor, logged_errors: LoggedErrors
+) -> None:
+    """As after --uid: Python may be in a folder of root's."""
+    reactor.cannot_spawn = True
+    upgrade(gateway, reactor)
+    assert failures(logged_errors) == [f"{sys.executable}: not allowed"]
+    assert reactor.getDelayedCalls() == []
+    assert gateway.told == []
 
 
 def test_one_that_does_not_know_of_it(
