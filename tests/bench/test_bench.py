@@ -65,7 +65,9 @@ def test_what_was_started_ends_when_the_benchmark_is_stopped(
         ) as process,
     ):
         assert process.stdout is not None
-        assert process.stdout.readline().startswith(b"a-1 ")
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        assert first.startswith(b"a-1 "), process.stderr.read()
         started = tree(process.pid)[1:]
         assert started  # the origin at least
         process.send_signal(number)

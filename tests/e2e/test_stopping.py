@@ -148,7 +148,12 @@ def test_a_second_signal_ends_it_at_once(
     start_gateway: Callable[[str], Gateway], backend: ScriptedBackend, number: signal.Signals
 ) -> None:
     """Without any time set, what runs would be waited for as long as it takes."""
-    gateway = start_gateway(f"GracefulShutdownTimeout 0\nProxyPass / {backend.url}/")
+    # In a shell's background it is ignored, and a process inherits that.
+    inherited = signal.signal(number, signal.SIG_DFL)
+    try:
+        gateway = start_gateway(f"GracefulShutdownTimeout 0\nProxyPass / {backend.url}/")
+    finally:
+        signal.signal(number, inherited)
     backend.play((ReadHead(), HEAD, Send(b"abc"), AwaitEnd()))
     with Connection(gateway.http) as client:
         client.send(REQUEST)

@@ -65,14 +65,19 @@ def stopped(pids: Iterable[int]) -> Iterator[None]:
 def owner(gateway: Gateway, connection: Connection) -> int | None:
     """The worker that has a client's connection, by its process id; None before one has accepted
     it."""
-    port = connection.socket.getsockname()[1]
+    return owner_of(gateway, connection.socket.getsockname()[1])
+
+
+def owner_of(gateway: Gateway, port: int) -> int | None:
+    """The same for the client's connection from that port; None when it is closed, too."""
     wanted = f"0100007F:{gateway.port:04X} 0100007F:{port:04X}"
-    (line,) = [row for row in Path("/proc/net/tcp").read_text().splitlines() if wanted in row]
-    inode = f"socket:[{line.split()[9]}]"
+    # The kernel may tell a row twice, while others come and go.
+    rows = [row for row in Path("/proc/net/tcp").read_text().splitlines() if wanted in row]
+    inodes = {f"socket:[{row.split()[9]}]" for row in rows}
     for pid in gateway.worker_pids:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                if str(fd.readlink()) == inode:
+                if str(fd.readlink()) in inodes:
                     return pid
             except OSError:
                 continue
