@@ -13,7 +13,7 @@ from scgiproxy.web.lingering import LingeringClose
 if TYPE_CHECKING:
     from scgiproxy.web.request import GatewayRequest
 
-MOST_WAITING = 256
+MOST_WAITING = 128
 """Requests of one connection that wait for their turn; the last of them ends the connection."""
 
 MOST_AHEAD = 1 << 16
