@@ -54,11 +54,10 @@ class GatewayParts:
 
     `process` is what there is once, whatever the configuration says: by default, new.
 
-    With `before`, those of the configuration before, they take the place of these at once: backends
-    stay the same objects, with all that is known of them, and so does what counts requests. Who calls
-    has found that `config` has no error, by making parts without `before`.
+    With `before`, they take the place of these at once: backends stay the same objects, with all that
+    is known of them, and so does what counts requests. Parts made without it have shown no error.
 
-    Raises ConfigError for what only shows when the parts are made (an unknown SetHandler, lbmethod).
+    Raises ConfigError for what only shows when the parts are made (SetHandler, lbmethod).
     """
 
     def __init__(
@@ -118,7 +117,7 @@ class GatewayParts:
 
     def _forget_others(self) -> None:
         """Names and certificates of a configuration before."""
-        backends = [one for pool in self.pools for one in pool.backends]
+        backends = {one for pool in self.pools for one in pool.backends}
         self.resolver.keep({one.address for one in backends})
         self.dialer.keep({one.settings.tls for one in backends if one.settings.tls is not None})
 

@@ -211,7 +211,8 @@ class ListenerService(Service):
             problems = self._listen((*added, *renewed))
         if problems:
             self._close((*added, *renewed))
-            self._listen([one for one in leaving if one.port is None])
+            for problem in self._listen([one for one in leaving if one.port is None]):
+                self.log.critical("{problem}", problem=problem)
             raise ConfigError(problems)
         following = {one.listener: one for one in (*added, *renewed)}
         for listener, one in kept.items():
@@ -222,7 +223,7 @@ class ListenerService(Service):
                 one.listener = listener
                 self._keep(one)
         self._listening = [following[listener] for listener in listeners]
-        self._close(leaving)
+        self._serve_and_close(leaving)
 
     def _renewed(
         self, one: Listening, listener: Listener, problems: list[Problem]
@@ -309,14 +310,18 @@ class ListenerService(Service):
         """Close the sockets; connections stay. Fires when the sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._bound = False
-        closed = DeferredList(self._close(self._listening))
+        closed = DeferredList(self._serve_and_close(self._listening))
         self._admission.stop()
         return closed
+
+    def _serve_and_close(self, listening: Sequence[Listening]) -> list[Deferred[Any]]:
+        for one in listening:
+            self._serve_waiting(one)
+        return self._close(listening)
 
     def _close(self, listening: Iterable[Listening]) -> list[Deferred[Any]]:
         closing = []
         for one in listening:
-            self._serve_waiting(one)
             port, one.port = one.port, None
             if port is not None:
                 closed = maybeDeferred(port.stopListening)

@@ -287,3 +287,19 @@ def test_there_may_be_nothing_to_listen_on() -> None:
     made, _ = service(Reactor())
     made.startService()
     assert made.stopService().called
+
+
+def test_a_start_that_fails_serves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits at a socket that was bound before the failure is not accepted; at a stop he is."""
+    served: list[str] = []
+    monkeypatch.setattr(
+        ListenerService, "_serve_waiting", lambda self, one: served.append(one.listener.address)
+    )
+    failing, _ = service(Reactor(82), "127.0.0.1:81", "127.0.0.1:82")
+    with pytest.raises(ConfigError):
+        failing.startService()
+    assert served == []
+    made, _ = service(Reactor(), "127.0.0.1:81")
+    made.startService()
+    made.stopService()
+    assert served == ["127.0.0.1"]
