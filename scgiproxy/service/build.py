@@ -212,12 +212,10 @@ class GatewayParts:
         return made
 
     def _log(self, log: AccessLog) -> AccessLogFile:
-        found = self.logs.get(log)
+        found = self.logs.get(log) or self._succession.log(log)
         if found is None:
-            found = self._succession.log(log)
-            if found is None:
-                found = AccessLogFile(log.path, log.format, self.reactor)
-            self.logs[log] = found
+            found = AccessLogFile(log.path, log.format, self.reactor)
+        self.logs[log] = found
         return found
 
     def _plugins(self, host: VirtualHost) -> dict[str, IResource]:
