@@ -80,7 +80,7 @@ def twistd() -> str:
     return str(Path(sys.executable).with_name("twistd"))
 
 
-def gateway(config: Path, *options: str) -> list[str]:
+def gateway(config: Path, *options: str, pid_file: Path | str = "") -> list[str]:
     """The command that runs the gateway; its log is beside `config`."""
-    log = f"--logfile={config.with_suffix('.log')}"
-    return [twistd(), "-n", "--pidfile=", log, "scgiproxy", *options, "--config", str(config)]
+    files = [f"--pidfile={pid_file}", f"--logfile={config.with_suffix('.log')}"]
+    return [twistd(), "-n", *files, "scgiproxy", *options, "--config", str(config)]
