@@ -39,4 +39,4 @@ def test_no_request_fails(workers: int) -> None:
     for one in phases:
         assert set(one.outcomes) == {"kept", "new"}
         assert not [line for line in one.wrong() if "the load had ended" not in line]
-        assert len(list(one.told())) == 3 if one.changes else 2
+        assert len(list(one.told())) == (3 if one.changes else 2)
