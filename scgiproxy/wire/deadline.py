@@ -8,12 +8,15 @@ has one call, for the first tick that somebody waits for.
 from __future__ import annotations
 
 from math import floor, inf
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
+
+LEAST_SHARE: Final = 0.0005
+"""Seconds for which deadlines are acted on before others have their turn, at least."""
 
 
 class DeadlineWheel:
@@ -31,6 +34,7 @@ class DeadlineWheel:
         "_buckets",
         "_clock",
         "_due",
+        "_left_at",
         "_rate",
         "_resolution",
         "_ticks",
@@ -55,6 +59,8 @@ class DeadlineWheel:
         # The last tick whose bucket was emptied. Later ones only are given out, so that an item
         # that watches itself again with an old deadline waits for the next turn.
         self._turned = -1
+        # When the wheel has left its buckets to others.
+        self._left_at: float = 0.0
 
     def __len__(self) -> int:
         """How many items wait for a time; those whose deadline is infinite do not."""
@@ -109,20 +115,27 @@ class DeadlineWheel:
         self._due = float(tick)
 
     def _turn(self) -> None:
-        """Empty the buckets that are due."""
+        """Empty the buckets that are due, or go on with it."""
         self._timer = None
         now = self._clock.seconds()
-        # Rounding can make the timer come a hair before its tick: that tick counts as reached.
-        self._turned = max(int(now * self._rate), int(self._due))
+        share = LEAST_SHARE
+        if min(self._buckets) <= self._turned:
+            share = max(share, now - self._left_at)
+        else:
+            # Rounding can make the timer come a hair before its tick: that tick counts as reached.
+            self._turned = max(int(now * self._rate), int(self._due))
         try:
             for tick in sorted(tick for tick in self._buckets if tick <= self._turned):
-                self._empty(tick, now)
+                if not self._empty(tick, now, now + share):
+                    break
         finally:
+            self._left_at = self._clock.seconds()
             self._due = inf
             if self._buckets:
                 self._set_timer(min(self._buckets))
 
-    def _empty(self, tick: int, now: float) -> None:
+    def _empty(self, tick: int, now: float, until: float) -> bool:
+        """False if there was no time for all of them."""
         bucket = self._buckets.get(tick, {})
         for item in list(bucket):
             # What one item does may make another of this bucket be forgotten.
@@ -137,4 +150,7 @@ class DeadlineWheel:
                 item.deadline_passed()
             except Exception:
                 self._log.failure("A deadline of {item!r} could not be acted on", item=item)
+            if bucket and self._clock.seconds() >= until:
+                return False
         self._buckets.pop(tick, None)
+        return True

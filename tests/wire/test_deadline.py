@@ -181,6 +181,67 @@ def test_those_of_one_tick_are_told_in_the_order_they_came(
     assert order == items
 
 
+class Laborious(Item):
+    """Takes a while."""
+
+    cost = 0.0003
+
+    def deadline_passed(self) -> None:
+        self.clock.rightNow += self.cost
+        super().deadline_passed()
+
+
+def turn(clock: Clock, items: list[Laborious]) -> int:
+    """One turn of the reactor, which `Clock.advance` would repeat: how many were told in it."""
+    before = sum(len(item.told) for item in items)
+    if clock.calls and clock.calls[0].getTime() <= clock.seconds():
+        call = clock.calls.pop(0)
+        call.called = 1
+        call.func()
+    return sum(len(item.told) for item in items) - before
+
+
+def test_others_have_their_turn_between_many(clock: Clock, wheel: DeadlineWheel) -> None:
+    """Two take longer than the least share: then others are served, and the rest is told at once."""
+    items = [Laborious(clock, 1.0) for _ in range(5)]
+    for item in items:
+        wheel.watch(item)
+    clock.rightNow = 1.125
+    assert [turn(clock, items) for _ in range(4)] == [2, 2, 1, 0]
+    assert clock.getDelayedCalls() == []
+
+
+def test_as_much_time_as_others_have_taken(clock: Clock, wheel: DeadlineWheel) -> None:
+    """Where there is much to do besides, deadlines are not left behind."""
+    items = [Laborious(clock, 1.0) for _ in range(20)]
+    for item in items:
+        wheel.watch(item)
+    clock.rightNow = 1.125
+    assert turn(clock, items) == 2
+    clock.rightNow += 0.00285
+    assert turn(clock, items) == 10
+    assert turn(clock, items) == 2
+
+
+def test_those_of_later_ticks_wait_for_the_rest(clock: Clock, wheel: DeadlineWheel) -> None:
+    """Also when their time comes meanwhile; and one that is forgotten is not told."""
+    items = [Laborious(clock, 1.0) for _ in range(6)]
+    later = Laborious(clock, 1.13)
+    for item in (*items, later):
+        wheel.watch(item)
+    clock.rightNow = 1.125
+    assert turn(clock, items) == 2
+    wheel.forget(items[3])
+    clock.rightNow = 1.3
+    later.cost = 0.0
+    turn(clock, items)
+    assert [len(item.told) for item in items] == [1, 1, 1, 0, 1, 1]
+    assert later.told == []
+    turn(clock, items)
+    assert later.told == [clock.seconds()]
+    assert clock.getDelayedCalls() == []
+
+
 def test_one_item_may_forget_another_of_its_tick(clock: Clock, wheel: DeadlineWheel) -> None:
     class Rival(Item):
         other: Rival
