@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from scgiproxy.errors import (
-    BackendError,
-    ClientError,
-    ClientGone,
-    DurationExceeded,
-    OutOfDescriptors,
-    ScgiProxyError,
-    SpoolError,
-    escaped,
-)
+from scgiproxy.errors import ClientError, ClientGone, ScgiProxyError, escaped
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.wire.deadline import DeadlineWheel
 
@@ -33,16 +24,14 @@ SPAN = 1.0
 # What clients get every day, and nobody wants to read; with a backend in it, it is news.
 _EVERYDAY = frozenset((401, 403, 404, 405, 408, 412, 416))
 
-# What can happen to each request for a while.
-_MANY = (BackendError, DurationExceeded, OutOfDescriptors, SpoolError)
-
 
 class FailureLog:
     """Logs each request that failed in one line.
 
-    Backends that are down, or a disk that is full, can make thousands of them a second. Of such
-    failures with the same key on the same mount `MOST` are told within `SPAN`; the others at the
-    level debug, and at its end how many they were.
+    Backends that are down, a disk that is full, or clients that mean it can make thousands of them a
+    second. Of failures with the same key on the same mount `MOST` are told within `SPAN`; the others
+    at the level debug, and at its end how many they were. What no error of the gateway's says is told
+    each time.
 
     - `wheel`: has the ends of the spans, while there is something to tell then.
     """
@@ -61,7 +50,7 @@ class FailureLog:
             level: Any = log.debug
         elif isinstance(error, ClientError) and error.status in _EVERYDAY and not detail:
             level = log.info
-        elif isinstance(error, _MANY) and self._is_one_too_many(request, error, now):
+        elif isinstance(error, ScgiProxyError) and self._is_one_too_many(request, error, now):
             level = log.debug
         else:
             level = log.warn

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from scgiproxy.config.load import load_text
 from scgiproxy.config.model import Config
 from scgiproxy.service.build import GatewayParts
+from scgiproxy.web.failurelog import SPAN
 from tests.web.answers import Answer
 from tests.web.harness import BackendEnd, Client
 from tests.web.memory import LOCAL, REMOTE, TcpTransport
@@ -331,6 +332,8 @@ class ConfiguredGateway:
             if attempt.end is not None and attempt.end.closed is None:
                 attempt.end.close()
         self.settle()
+        # What was too much for the log is told.
+        self.advance(SPAN + 0.2)
         for log in self.parts.access_logs:
             log.close()
         self.parts.error_logs.close()

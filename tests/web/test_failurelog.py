@@ -67,3 +67,15 @@ def test_another_kind_is_told_all_the_same() -> None:
     assert client.answer.status == 502
     assert _lines(log, "warn")[-1].startswith("backend.truncated: the backend closed")
     gateway.finish(client)
+
+
+def test_clients_cannot_fill_the_disk() -> None:
+    """Nor by what is their own fault, if it is none of what happens every day."""
+    gateway = _nobody_listens()
+    with Log() as log:
+        for _ in range(MOST + 20):
+            asked = b"GET / HTTP/1.1\r\nHost: a\r\nExpect: a miracle\r\n\r\n"
+            assert gateway.ask(asked).answer.status == 417
+        assert len(_lines(log, "warn")) == MOST
+        gateway.advance(SPAN + 1)
+    assert _lines(log, "warn")[MOST:] == [f"client.expectation_failed: 20 more {_LEFT_OUT}"]
