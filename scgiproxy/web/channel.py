@@ -43,6 +43,7 @@ class HttpChannel(Pipeline):
     """One client connection. `factory` (the site) makes the requests and serves them.
 
     `requests` counts them. Between two it holds nothing of either: most connections are there.
+    `local` and `remote` are its ends; the remote one is known from the first request on.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,6 @@ class HttpChannel(Pipeline):
     def connectionMade(self) -> None:
         site = self.factory
         self.local = site.local_end(self.transport.getHost())
-        self.remote = ConnectionEnd(self.transport.getPeer())
         self.set_limits(site.limits_for(self.local))
         self.transport.registerProducer(self, True)
         if hasattr(self.transport, "setTcpNoDelay"):
@@ -78,7 +78,7 @@ class HttpChannel(Pipeline):
         self.factory.wheel.forget(self)
         self.factory.channels.discard(self)
         if self.local.secure and not self.requests:
-            tell_of_tls(self.log, self.remote, reason.value)
+            tell_of_tls(self.log, ConnectionEnd(self.transport.getPeer()), reason.value)
         self._accept_no_more()
         self.stopProducing()
         self._lingering_until = 0.0
@@ -166,6 +166,9 @@ class HttpChannel(Pipeline):
         limits = self.limits
         reader = self._reader
         assert reader is not None
+        if self.requests < 2:
+            # Not before: who it is may be the first that is said (the PROXY protocol).
+            self.remote = ConnectionEnd(self.transport.getPeer())
         keep_alive = (
             framing.keep_alive
             and limits.keep_alive

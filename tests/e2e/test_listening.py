@@ -110,6 +110,33 @@ def test_no_tls(tmp_path: Path) -> None:
         )
 
 
+def test_who_it_is_by_the_proxy_protocol(tmp_path: Path, backend: ScriptedBackend) -> None:
+    """For the backend, the log and the rules: nobody is local who came by a local proxy."""
+    port = free_port()
+    text = f"""
+        Listen "haproxy:tcp:{port}:interface=127.0.0.1"
+        CustomLog access.log common
+        ProxyPass / {backend.url}/
+        <Location /local>
+          Require local
+        </Location>
+        <Location /there>
+          Require ip 203.0.113.9
+        </Location>
+    """
+    header = b"PROXY TCP4 203.0.113.9 192.0.2.2 4001 80\r\n"
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)):
+        statuses = [
+            ask(("127.0.0.1", port), header + REQUEST.replace(b"/x", path)).status
+            for path in (b"/x", b"/local", b"/there")
+        ]
+    assert statuses == [200, 403, 200]
+    ends = [(told.get("REMOTE_ADDR"), told.get("REMOTE_PORT")) for told in backend.told]
+    assert ends == [("203.0.113.9", "4001")] * 2
+    lines = (tmp_path / "access.log").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["203.0.113.9"] * 3
+
+
 def test_both_families(tmp_path: Path, backend: ScriptedBackend) -> None:
     """A port alone is every address; a client by IPv4 is known by its IPv4 address."""
     port = free_port()

@@ -99,6 +99,7 @@ VARIABLES = (
         (
             *cases("variable-forwarded", "variable-https"),
             "tests/web/test_site.py::test_forwarded_fields_of_a_client_are_just_fields",
+            "tests/e2e/test_listening.py::test_who_it_is_by_the_proxy_protocol",
             f"{_ABSENT}test_it_cannot_be_configured[addresses that a field says]",
         ),
     ),

@@ -353,7 +353,7 @@ def test_a_client_without_tls_is_told_of(error: Exception, why: str) -> None:
     client = gateway.client()
     with Log() as log:
         client.transport.peer_closes(error)
-    assert log.line() == f"client.tls: no TLS with {client.channel.remote}: {why}"
+    assert log.line() == f"client.tls: no TLS with 192.0.2.7:50000: {why}"
     gateway.assert_idle()
 
 
