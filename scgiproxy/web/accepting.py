@@ -265,19 +265,26 @@ class Acceptor:
         if key is None:
             skt.close()
             return
-        protocol: Any = None
+        connection: ClientConnection | None = None
         try:
-            protocol = self._port.factory.buildProtocol(peer)  # type: ignore[union-attr]
+            protocol: Any = self._port.factory.buildProtocol(peer)  # type: ignore[union-attr]
+            if protocol is not None:
+                skt.setblocking(False)
+                made = ClientConnection(skt, protocol, self._descriptors, peer)
+                self._descriptors.addReader(made)
+                connection = made
         finally:
-            if protocol is None:
+            if connection is None:
                 self._admission.end(key)
                 skt.close()
-        if protocol is not None:
-            skt.setblocking(False)
-            connection = ClientConnection(skt, protocol, self._descriptors, peer)
+        if connection is not None:
             connection.admitted(self._admission, key)
-            self._descriptors.addReader(connection)
-            protocol.makeConnection(connection)
+            try:
+                protocol.makeConnection(connection)
+            except Exception:
+                # Nobody would ever close it.
+                connection.abortConnection()
+                raise
 
 
 def accept_clients(

@@ -71,11 +71,13 @@ class ClientConnection(StreamConnection):
 
     def connectionLost(self, reason: Failure) -> None:
         """See `StreamConnection`. Who waits for the descriptor has it then."""
-        super().connectionLost(reason)
-        admission = self._admission
-        if admission is not None and not self.connected:
-            self._admission = None
-            admission.end(self._admission_key)
+        try:
+            super().connectionLost(reason)
+        finally:
+            admission = self._admission
+            if admission is not None and not self.connected:
+                self._admission = None
+                admission.end(self._admission_key)
 
     def bytes_taken(self) -> int | None:
         """How many bytes the client has acknowledged so far; None if the system cannot tell."""

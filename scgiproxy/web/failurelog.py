@@ -73,7 +73,7 @@ class FailureLog:
         now: float,
     ) -> bool:
         mapped = request.mapped
-        # Mounts live as long as the gateway, as their virtual hosts do.
+        # Mounts live as long as the site serves them, as their virtual hosts do.
         place = id(request.host_resource if mapped is None else mapped.mount)
         kind = self._kinds.get((place, error.log_key))
         if kind is None:

@@ -107,6 +107,8 @@ class GatewaySite:
         self.server_line = _server_line(server_software)
         self._limits.clear()
         self._known_hosts.clear()
+        # It tells failures apart by hosts and mounts.
+        self._failures = FailureLog(self._log, self.wheel)
         for channel in self.channels:
             channel.set_limits(self.limits_for(channel.local))
 

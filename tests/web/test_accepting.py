@@ -202,6 +202,48 @@ def test_a_factory_that_fails(stage: Stage, logged_errors: LoggedErrors) -> None
     assert event["log_failure"].check(ZeroDivisionError)
 
 
+@pytest.mark.parametrize("what", ["addReader", "makeConnection"])
+def test_a_client_that_cannot_be_served(
+    stage: Stage, logged_errors: LoggedErrors, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """No room in the epoll, or its protocol fails: it is closed, and counts no more."""
+
+    def fails(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stage.admission.limit(1, 1)
+    port = stage.port()
+    with monkeypatch.context() as patched:
+        watching = port.acceptor._descriptors
+        patched.setattr(watching if what == "addReader" else Client, what, fails)
+        port.arrive(V4)
+        stage.reactor.advance(0)
+    port.clients.clear()
+    assert stage.admission.open == 0
+    assert port.socket.ends[0].recv(1) == b""
+    port.arrive(V4)
+    assert len(port.clients) == 1
+    assert len(logged_errors.flush()) == 1
+
+
+def test_a_client_whose_end_fails(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts no more, either."""
+    stage.admission.limit(1, 1)
+    port = stage.port()
+    port.arrive(V4)
+
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Client, "connectionLost", fails)
+        with pytest.raises(ZeroDivisionError):
+            port.leave()
+    assert stage.admission.open == 0
+    port.arrive(V4)
+    assert len(port.clients) == 1
+
+
 # -- MaxConnections ----------------------------------------------------------------------------
 
 

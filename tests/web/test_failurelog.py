@@ -79,3 +79,15 @@ def test_clients_cannot_fill_the_disk() -> None:
         assert len(_lines(log, "warn")) == MOST
         gateway.advance(SPAN + 1)
     assert _lines(log, "warn")[MOST:] == [f"client.expectation_failed: 20 more {_LEFT_OUT}"]
+
+
+def test_another_configuration_begins_anew() -> None:
+    """What is known of mounts is not kept when they are gone; what was left out is still told."""
+    gateway = _nobody_listens()
+    with Log() as log:
+        _ask(gateway, MOST + 5)
+        gateway.site.follow(gateway.site.hosts, b"")
+        _ask(gateway, 1)
+        assert len(_lines(log, "warn")) == MOST + 1
+        gateway.advance(SPAN + 1)
+    assert _lines(log, "warn")[-1] == f"backend.unavailable: 5 more {_LEFT_OUT}"
