@@ -90,6 +90,7 @@ class HttpChannel(Pipeline):
 
     def dataReceived(self, data: bytes) -> None:
         if not self._accepting:
+            self._client_sending = True
             self._discard()
             return
         reader = self._reader
@@ -197,6 +198,8 @@ class HttpChannel(Pipeline):
     def _accept_no_more(self) -> None:
         self._accepting = False
         if self._reader is not None:
+            # Behind the last request there are more: their client does not know that it is.
+            self._client_sending = self._client_sending or self._reader.has_more
             self._reader.stop()
 
     # -- answers -------------------------------------------------------------------------------
@@ -243,7 +246,7 @@ class HttpChannel(Pipeline):
         """Close behind what was written. If the client is still sending, let it read first."""
         self._accept_no_more()
         self._queue = None
-        unread = self._receiving is not None or self._client_sending
+        unread = self._receiving is not None or self._client_sending or bool(self._pauses)
         self._receiving = None
         self._end_connection(unread)
 

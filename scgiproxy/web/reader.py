@@ -1,9 +1,8 @@
 """Requests out of a byte stream: llhttp, and the limits that it leaves to others.
 
 llhttp is strict about the grammar. Here are the sizes (of lines, fields, trailers, and of what
-has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored, body and all. What
-comes of a body with a length after its head is counted here: there is no grammar in it, and llhttp
-would copy it.
+has no end yet), the checks of a whole head, and that an ``Upgrade`` is ignored, body and all. A body
+with a length is counted here behind its head: it has no grammar, and llhttp would copy it.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ class RequestEvents(Protocol):
     """Whom a `RequestReader` tells. An exception of theirs comes out of `RequestReader.feed`."""
 
     def head_begun(self, size: int) -> None:
-        """A head has begun that does not come in one piece; `size` bytes of it are there. Told once
-        for each."""
+        """A head does not come in one piece; `size` bytes of it are there. Told once for each."""
 
     def head_read(self, protocol: bytes, framing: RequestFraming) -> None:
         """A head is complete and right; it is in the reader's attributes until the next begins."""
@@ -66,9 +64,9 @@ class RequestReader:
       (names in lower case); the method is ``-`` until the head is complete.
     - `in_head`: a head has begun and is not complete; `in_body` likewise.
     - `between_requests`: all that was fed is read, and another request may follow.
+    - `has_more`: while it tells of a request: much more was fed than that.
     """
 
-    # mypyc wants to know.
     __deletable__ = ["_events", "_parser"]
 
     _limits: ConnectionLimits
@@ -91,8 +89,7 @@ class RequestReader:
         self._body: list[bytes] = []
         self._trailers = 0
         self._heads = 0
-        # At least as much as the head being read has had so far.
-        self._fed = 0
+        self._fed = 0  # at least as much as the head being read has had so far
         self._most_fields = 0
         self.method = b"-"
         self.target = b""
@@ -100,6 +97,7 @@ class RequestReader:
         self.in_head = False
         self.in_body = False
         self.between_requests = True
+        self.has_more = False
 
     def begin(self, limits: ConnectionLimits, events: RequestEvents) -> None:
         """Read for a connection. Only what is new, or has been told to `end`."""
@@ -136,8 +134,10 @@ class RequestReader:
                     start = 0
                     continue
                 size = _CHUNKED_PIECE if self.in_body else _PIECE
+                self.has_more = start + size < len(data)
                 self._parse(data[start : start + size])
                 start += size
+            self.has_more = False
         if self.in_body:
             self._pass_on()
 

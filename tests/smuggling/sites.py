@@ -47,6 +47,7 @@ def write_files(folder: Path) -> None:
     for name in ("root", "static"):
         (folder / name).mkdir()
     (folder / "static" / "a.txt").write_text("a")
+    (folder / "static" / "large").write_bytes(bytes(200_000))
     (folder / "secret.txt").write_text("secret")
     (folder / "static.txt").write_text("secret")
     (folder / "users").write_text(_USERS)

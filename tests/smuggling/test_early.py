@@ -1,9 +1,11 @@
-"""Answers that come before the request has: the client can read them, and no more is read of it."""
+"""Answers that end a connection while the client sends: it can read them, and no more is read of it."""
 
 from __future__ import annotations
 
+import socket
 import threading
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 
 import pytest
 
@@ -16,6 +18,8 @@ pytestmark = pytest.mark.e2e
 BODY = ADMIN * 200_000
 POST = b"POST %b HTTP/1.1\r\nHost: a\r\n"
 CHUNK = b"%x\r\n%b\r\n" % (len(ADMIN) * 100, ADMIN * 100)
+
+LARGE = b"GET /static/large HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 2000 + b"\r\n\r\n"
 
 UPLOADS = {
     "length": (413, POST % b"/x" + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY),
@@ -53,3 +57,25 @@ def test_the_client_can_always_read_its_answer(scene: Scene, name: str) -> None:
         assert answer["connection"] == "close"
     asked = scene.backend.take()
     assert {str(each) for each in asked} <= {"POST /early"}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0005])
+def test_whoever_pipelines_on_can_read_all_answers(scene: Scene, pause: float) -> None:
+    """The last of them ends the connection, which the client does not know when it sends more."""
+    with closing(scene.connect("static")) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+
+        def send() -> None:
+            with suppress(OSError):
+                for _ in range(1000):
+                    connection.sendall(LARGE)
+                    time.sleep(pause)
+
+        client = threading.Thread(target=send)
+        client.start()
+        received = read_all(connection)
+        client.join(60)
+    answers = parse_answers(received)
+    assert [answer.status for answer in answers] == [200] * 100
+    assert all(answer.whole for answer in answers)
+    assert answers[-1]["connection"] == "close"

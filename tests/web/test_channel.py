@@ -27,7 +27,7 @@ def test_bytes_behind_the_last_request_are_dropped(request_: bytes, together: bo
         client.send(GET)
     gateway.backend.answer(OK)
     client.send(GET)
-    gateway.settle()
+    gateway.advance(5)
     assert len(gateway.pool.ends) == 1
     assert client.answer["connection"] == "close"
     assert client.closed == "closed"
@@ -145,6 +145,34 @@ def test_lingering_ends_when_the_client_has_read() -> None:
     gateway.assert_idle()
 
 
+@pytest.mark.parametrize("requests", [2, 40])
+def test_client_that_pipelines_beyond_the_last_gets_to_read_its_answers(requests: int) -> None:
+    """It does not know yet that the connection ends: what it sends must not reset it."""
+    gateway = Gateway(server={"max_keep_alive_requests": 1})
+    client = gateway.client().send(GET)
+    for _ in range(requests - 1):
+        client.send(GET)
+    gateway.answer_all()
+    assert len(client.answers) == 1
+    assert client.half_closed
+    client.send(GET)
+    assert client.closed is None
+    gateway.finish(client)
+
+
+def test_more_in_one_piece_than_is_answered() -> None:
+    """The same if the answers are there at once, and the rest has not been looked at."""
+    gateway = Gateway(mounts=[("/there", "scgi://h/")])
+    client = gateway.client().send(GET * 1000)
+    assert len(client.answers) == 100
+    assert client.half_closed
+    gateway.finish(client)
+    client = gateway.client().send(GET * 100)
+    assert client.closed == "closed"
+    gateway.settle()
+    gateway.assert_idle()
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize(
     "body", [b"xyz\r\n", b"5\nhello", b"5;" + b"x" * 9000, b"0\r\nX : y\r\n\r\n"]
@@ -215,6 +243,8 @@ def test_what_is_on_its_way_at_a_shut_down_is_served(used: bool, begun: bytes) -
     client.send(GET)
     gateway.answer_all()
     assert [answer["connection"] for answer in client.answers] == [None, "close"][not used :]
+    assert client.half_closed
+    gateway.advance(5)
     assert client.closed == "closed"
     assert len(gateway.pool.ends) == 1 + used
     gateway.assert_idle()
@@ -230,6 +260,8 @@ def test_shut_down_lets_the_answers_end_that_are_due() -> None:
     gateway.answer_all()
     assert [answer["connection"] for answer in client.answers] == [None, "close"]
     assert len(gateway.pool.ends) == 2
+    assert client.half_closed
+    gateway.advance(5)
     assert client.closed == "closed"
     gateway.assert_idle()
 

@@ -54,7 +54,8 @@ def test_waiting_requests_are_bounded() -> None:
     answers = client.answers
     assert 100 < len(answers) < 1000
     assert answers[-1]["connection"] == "close"
-    assert client.closed == "closed"
+    assert client.half_closed
+    gateway.finish(client)
 
 
 def test_bytes_ahead_are_bounded() -> None:
@@ -67,6 +68,21 @@ def test_bytes_ahead_are_bounded() -> None:
     gateway.answer_all()
     assert not client.paused
     assert len(client.answers) == 21
+
+
+def test_what_is_ahead_does_not_reset_the_last_answer() -> None:
+    """The connection is not being read when it ends: the client may have sent more."""
+    gateway = Gateway(mounts=[("/slow", "scgi://h/")], server={"max_keep_alive_requests": 11})
+    client = gateway.client().send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    for _ in range(10):
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 8000 + b"\r\n\r\n")
+    assert client.paused
+    gateway.backend.answer(OK)
+    gateway.settle()
+    assert [answer.status for answer in client.answers] == [200] + [404] * 10
+    assert client.half_closed
+    assert not client.paused
+    gateway.finish(client)
 
 
 def test_client_that_pipelines_is_seen_leaving() -> None:
