@@ -314,6 +314,7 @@ class Exchange:
         if self._body is not None:
             self._body.settle()
             self._body.stopProducing()
+        self.request.stop_spooling()
 
     # -- the client's pace ---------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class ReceivedRequest:
     body_due = True
     """False as long as the client may wait for ``100 Continue``."""
     server_identity: tuple[bytes, bytes] = (b"", b"")
+    _spooling: SpoolingConsumer | None = None
     _conditional: bool | None = None
 
     def __init__(
@@ -204,6 +205,12 @@ class ReceivedRequest:
         be kept, or with what made the client's sending fail.
         """
         assert self.upload is not None
-        consumer = SpoolingConsumer(self.upload, limit, self.site.spool_space)
-        self.on_gone(consumer.stop)
+        consumer = self._spooling = SpoolingConsumer(self.upload, limit, self.site.spool_space)
+        self.on_gone(self.stop_spooling)
         return consumer.start()
+
+    def stop_spooling(self) -> None:
+        """Free what `spool` has collected. What it has returned does not fire any more."""
+        spooling, self._spooling = self._spooling, None
+        if spooling is not None:
+            spooling.stop()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
+from scgiproxy.wire.spool import MEMORY_SPOOL
 from tests.web.harness import CHUNKED, GET, OK, POST, Client, Gateway
 
 MOST = 30.0
@@ -51,6 +52,14 @@ def spools(gateway: Gateway) -> Client:
     return gateway.client().send(CHUNKED + b"4000\r\n" + b"x" * 16384)
 
 
+def spools_to_disk(gateway: Gateway) -> Client:
+    """A file that nobody closes is an error in these tests."""
+    body = b"x" * (MEMORY_SPOOL + 1)
+    client = gateway.client().send(CHUNKED + b"%x\r\n" % (2 * len(body)) + body)
+    assert gateway.site.spool_space.disk == len(body)
+    return client
+
+
 @pytest.mark.parametrize(
     ("state", "phase"),
     [
@@ -60,6 +69,7 @@ def spools(gateway: Gateway) -> Client:
         (uploads, "send"),
         (uploads_to_one_that_takes_nothing, "send"),
         (spools, "spool"),
+        (spools_to_disk, "spool"),
     ],
 )
 def test_before_the_first_byte(state: Callable[[Gateway], Client], phase: str) -> None:
