@@ -141,11 +141,30 @@ _FILES: Mapping[str, Sequence[str]] = {
 _DEFAULT_FILES = {"privateKey": "server.pem"}
 
 
+def endpoint_values(text: str) -> dict[str, str]:
+    """What an endpoint string says, by the keys of its type; nothing of a plugin's. Raises
+    ValueError."""
+    kind, words = _kind_and_words(text)
+    keys = _TYPES.get(kind.lower())
+    return _by_key(kind, keys, words, []) if keys else {}
+
+
+_EVERY_ADDRESS = {"tcp": "0.0.0.0", "tcp6": "::", "ssl": "0.0.0.0"}  # noqa: S104  Twisted's
+
+
+def bound_address(text: str) -> tuple[str, int] | None:
+    """The address and the port that an endpoint string binds by TCP, whatever is spoken there; None if
+    it cannot be told. Raises ValueError."""
+    every = _EVERY_ADDRESS.get(endpoint_type(text))
+    values = endpoint_values(text)
+    port = int(values.get("port", 0))
+    return (values.get("interface") or every, port) if every and port else None
+
+
 def endpoint_files(text: str) -> dict[str, str]:
     """The files that an endpoint string names, by their keys. Raises ValueError."""
-    kind, words = _kind_and_words(text)
-    keys = _FILES.get(kind.lower(), ())
-    given = _DEFAULT_FILES | _by_key(kind, _TYPES[kind.lower()], words, []) if keys else {}
+    keys = _FILES.get(endpoint_type(text), ())
+    given = _DEFAULT_FILES | endpoint_values(text) if keys else {}
     return {key: given[key] for key in keys if key in given}
 
 
@@ -161,9 +180,8 @@ def with_files(text: str, files: Mapping[str, str]) -> str:
 
 def with_backlog(text: str, backlog: int) -> str:
     """The same endpoint, with that backlog if it can have one and says none."""
-    kind, words = _kind_and_words(text)
-    keys = _TYPES.get(kind.lower(), {})
-    if "backlog" not in keys or "backlog" in _by_key(kind, keys, words, []):
+    keys = _TYPES.get(endpoint_type(text), {})
+    if "backlog" not in keys or "backlog" in endpoint_values(text):
         return text
     return f"{text}:backlog={backlog}"
 

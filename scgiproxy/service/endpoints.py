@@ -12,10 +12,16 @@ from twisted.internet.interfaces import IStreamServerEndpoint, IStreamServerEndp
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
-from scgiproxy.config.endpoints import ENDPOINT_TYPES, endpoint_type, with_backlog
+from scgiproxy.config.endpoints import (
+    ENDPOINT_TYPES,
+    bound_address,
+    endpoint_type,
+    with_backlog,
+)
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import Problem
 from scgiproxy.rules.parameters import suggest
+from scgiproxy.service.takeover import Place
 
 BACKLOG = 511
 """Of ListenBacklog, if it says nothing."""
@@ -49,6 +55,14 @@ def _ipv6_works() -> bool:
 def is_inherited(listener: Listener) -> bool:
     """True if systemd hands the socket over: there is none unless it has started the process."""
     return "systemd:" in listener.endpoint.lower()
+
+
+def place_of(listener: Listener) -> Place:
+    """What tells whether it is the same socket, however it is spoken there."""
+    if not listener.endpoint:
+        return listener.address.strip("[]"), listener.port, ""
+    bound = bound_address(listener.endpoint)
+    return ("", 0, listener.endpoint) if bound is None else (*bound, "")
 
 
 def endpoint_text_of_socket(text: str) -> str:

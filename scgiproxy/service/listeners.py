@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
-from scgiproxy.config.endpoints import endpoint_files
+from scgiproxy.config.endpoints import endpoint_files, endpoint_values
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
@@ -30,30 +28,16 @@ from scgiproxy.service.endpoints import (
     endpoint_text_of_socket,
     is_inherited,
     make_endpoint,
+    place_of,
     problem_of,
     reason_of,
     shown_address,
 )
+from scgiproxy.service.listening import Listening, is_secure
 from scgiproxy.service.takeover import Place
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors, descriptors_of
-
-_SECURE = re.compile(r"(haproxy:)*(ssl|tls):", re.IGNORECASE)
-
-
-class Listening:
-    """A Listen line that is listened to: by `endpoint`, for `site`; `port` is None until it is."""
-
-    __slots__ = ("endpoint", "listener", "port", "site")
-
-    def __init__(
-        self, listener: Listener, endpoint: IStreamServerEndpoint, site: GatewaySite | None = None
-    ) -> None:
-        self.listener = listener
-        self.endpoint = endpoint
-        self.site = site
-        self.port: Any = None
 
 
 class ListenerService(Service):
@@ -146,7 +130,7 @@ class ListenerService(Service):
         problems: list[Problem] = []
         for one in wanted:
             if one.site is None:
-                one.site = self._make_site(_SECURE.match(one.listener.endpoint) is not None)
+                one.site = self._make_site(is_secure(one.listener))
             # The endpoints that Twisted has bind at once: what goes wrong is known on return.
             listening: Deferred[IListeningPort] = one.endpoint.listen(one.site)
             listening.addCallback(self._listens, one)
@@ -210,9 +194,7 @@ class ListenerService(Service):
             self._make_way(added, leaving)
             problems = self._listen((*added, *renewed))
         if problems:
-            self._close((*added, *renewed))
-            for problem in self._listen([one for one in leaving if one.port is None]):
-                self.log.critical("{problem}", problem=problem)
+            self._take_back((*added, *renewed), leaving)
             raise ConfigError(problems)
         following = {one.listener: one for one in (*added, *renewed)}
         for listener, one in kept.items():
@@ -221,15 +203,16 @@ class ListenerService(Service):
             else:
                 following[listener] = one
                 one.listener = listener
-                self._keep(one)
+            self._keep(following[listener])
         self._listening = [following[listener] for listener in listeners]
         self._serve_and_close(leaving)
 
     def _renewed(
         self, one: Listening, listener: Listener, problems: list[Problem]
     ) -> Listening | None:
-        """The same socket by an endpoint that has read its files anew; None if there are none."""
-        if not endpoint_files(self._text(listener)):
+        """The same socket by an endpoint that has read its files anew, or is another one; None if
+        there is no need."""
+        if one.listener.endpoint == listener.endpoint and not endpoint_files(self._text(listener)):
             return None
         reactor = SocketReactor(self._reactor, lambda: os.dup(one.port.fileno()))
         try:
@@ -237,26 +220,46 @@ class ListenerService(Service):
         except ValueError as error:
             problems.append(problem_of(listener, str(error)))
             return None
-        return Listening(listener, endpoint, one.site)
+        return Listening(listener, endpoint, site_of(one, listener))
 
     def _keep(self, one: Listening) -> None:
         """It stays open; the kernel may be told of another length of its queue."""
-        if isinstance(one.port, Port) and "backlog=" in self._text(one.listener):
-            one.port.socket.listen(self._backlog)
+        backlog = endpoint_values(self._text(one.listener)).get("backlog")
+        if isinstance(one.port, Port) and backlog is not None:
+            one.port.socket.listen(int(backlog))
 
     @staticmethod
     def _replace(one: Listening) -> None:
         """Another port has its socket."""
         one.port._shouldShutdown = False  # noqa: SLF001
-        _close_now(one)
+        one.close_now()
+
+    def _take_back(self, begun: Sequence[Listening], leaving: Sequence[Listening]) -> None:
+        """What was `begun` is not to be, and what has made way for it listens again."""
+        for one in begun:
+            if isinstance(one.port, Port):
+                # Now: it may have the address of one that has made way.
+                one.close_now()
+        self._close(begun)
+        lost = [one for one in leaving if one.port is None]
+        problems: list[Problem] = []
+        # By other endpoints: those before may have been of sockets that were there already.
+        again = self._new([one.listener for one in lost], problems)
+        for problem in problems + self._listen(again):
+            self.log.critical("{problem}", problem=problem)
+        # Those that are lost for good are looked for by the next change.
+        found = {one.listener: one for one in again if one.port is not None}
+        following = [found.get(one.listener, one) for one in self._listening]
+        self._listening = [one for one in following if one not in lost]
 
     def _make_way(self, added: Sequence[Listening], leaving: Sequence[Listening]) -> None:
         """Close those that may have what is to be bound: of the same port at other addresses."""
-        wanted = {one.listener.port for one in added if one.listener.port}
+        wanted = {place_of(one.listener)[1] for one in added}
         for one in leaving:
-            if one.listener.port in wanted and isinstance(one.port, Port):
+            port = place_of(one.listener)[1]
+            if port and port in wanted and isinstance(one.port, Port):
                 self._serve_waiting(one)
-                _close_now(one)
+                one.close_now()
 
     def _serve_waiting(self, one: Listening) -> None:
         """Accept who waits in the queue of a socket that is about to be closed."""
@@ -337,14 +340,6 @@ class ListenerService(Service):
         )
 
 
-def place_of(listener: Listener) -> Place:
-    """What tells whether it is the same socket."""
-    return listener.address, listener.port, listener.endpoint
-
-
-def _close_now(one: Listening) -> None:
-    """Not in the reactor's next turn, as Twisted does."""
-    port, one.port = one.port, None
-    port.stopReading()
-    port.disconnecting = True
-    port.connectionLost(Failure(CONNECTION_DONE))
+def site_of(one: Listening, listener: Listener) -> GatewaySite | None:
+    """The site that another line has for the same socket; None if it is to have a new one."""
+    return one.site if is_secure(one.listener) is is_secure(listener) else None

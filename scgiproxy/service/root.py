@@ -210,6 +210,9 @@ class GatewayService(MultiService):
         parts.process.configured, parts.process.is_current = self._reactor.seconds(), True
         enter(before)
         parts.error_logs.open()
+        # Of sockets that are closed only those whose connections are open still.
+        there = self.listeners.sites
+        parts.sites[:] = [site for site in parts.sites if site.channels or site in there]
         for site in parts.sites:
             site.follow(parts.hosts, parts.server_software)
         # Pages that go on for ever: their viewers ask again.

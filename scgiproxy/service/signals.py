@@ -28,6 +28,8 @@ class ProcessSignals:
     - `terminal`: the file descriptor to tell by whether the process was started on one. A terminal
       that is closed sends SIGHUP, too: the process stops then, as with SIGTERM.
 
+    Several of a kind that come before anything was done are one.
+
     A signal is left alone where somebody else has a say: if it has a handler (twistd rotates its log
     file at SIGUSR1) or is ignored (``nohup``), if the reactor runs without handlers of its own, and
     outside of the main thread.
@@ -51,6 +53,7 @@ class ProcessSignals:
         self._on_terminal = False
         self._is_stopping = False
         self._was_told = False
+        self._pending: set[int] = set()
         self._ending: dict[int, Any] = {}
 
     def start(self) -> None:
@@ -114,9 +117,13 @@ class ProcessSignals:
 
     def _came(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  of a handler
         # Between any two instructions: nothing may be logged here.
-        self._reactor.callFromThread(self._tell, number)
+        if number not in self._pending:
+            self._pending.add(number)
+            self._reactor.callFromThread(self._tell, number)
 
     def _tell(self, number: int) -> None:
+        # What comes from here on is one more.
+        self._pending.discard(number)
         if number == signal.SIGHUP and self._on_terminal and not os.isatty(self._terminal):
             self.log.info("SIGHUP: the terminal is closed, stopping", notice=True)
             if not self._is_stopping:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -102,15 +103,28 @@ class ProcessService(MultiService):
     def _upgrade(self) -> None:
         if self.upgrade is None:
             _log.warn("SIGUSR2 does nothing here")
+        elif self._takeover is not None:
+            _log.warn("upgrade: this process has not taken over itself yet")
         else:
             self.upgrade.start()
 
     def _reload_and_tell(self) -> None:
         assert self._reload is not None
+        if self.upgrade is not None and self.upgrade.is_waited_for(self._reload_after_upgrade):
+            # Who is about to take over has read it already, and has the sockets of this moment.
+            _log.info("config.reload: SIGHUP has to wait until the upgrade is over", notice=True)
+            return
         self.notifications.reloads()
         reloading = maybeDeferred(self._reload)
         reloading.addErrback(self._not_reloaded)
         reloading.addCallback(self._reloaded)
+
+    def _reload_after_upgrade(self, pid: int) -> None:
+        if pid:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGHUP)
+        else:
+            self._reload_and_tell()
 
     def _not_reloaded(self, failure: Failure) -> str:
         _log.failure("the configuration could not be read again", failure)

@@ -101,6 +101,7 @@ class Upgrade:
         self._directory = Path.cwd()
         self.command = [sys.executable, *sys.orig_argv[1:]]
         self._next: _NextProcess | None = None
+        self._when_over: Callable[[int], object] | None = None
 
     def start(self) -> None:
         """Start it, and go on. What comes of it is logged."""
@@ -120,6 +121,18 @@ class Upgrade:
             if self._pid_file is not None:
                 self._pid_file.put_back()
             self._tell_failure(f"{error.filename or self.command[0]}: {error.strerror}", "")
+
+    def is_waited_for(self, when_over: Callable[[int], object]) -> bool:
+        """Whether one is under way; `when_over` is called then, when it has ended, with the id of the
+        process that has taken over, or 0. Only the last one is, and none if this process ends."""
+        if self._next is not None:
+            self._when_over = when_over
+        return self._next is not None
+
+    def _is_over(self, pid: int) -> None:
+        when_over, self._when_over = self._when_over, None
+        if when_over is not None:
+            when_over(pid)
 
     def cancel(self) -> None:
         """This process ends: no other takes its place."""
@@ -186,6 +199,7 @@ class Upgrade:
         following.say(YOURS)
         self._next = None
         self._reactor.stop()
+        self._is_over(following.pid)
 
     def _ended(self, following: _NextProcess) -> None:
         """It is gone, before it has served."""
@@ -199,6 +213,7 @@ class Upgrade:
         except ConfigError as error:
             self.log.error("{problem}", problem=error)
         self._tell_failure(following.ending, following.last_words)
+        self._is_over(0)
 
     def _tell_failure(self, why: str, last_words: str) -> None:
         for line in last_words.splitlines():

@@ -107,6 +107,10 @@ def _open_by(gateway: Gateway) -> set[str]:
         ("Include missing/part.conf", "gateway1.conf:3: Include"),
         ("CustomLog /proc/none common", "gateway1.conf:3: CustomLog: cannot open /proc/none"),
         ("Listen 127.0.0.1:${PORT}\nListen 127.0.0.1:{taken}", "gateway1.conf:3: Listen: cannot"),
+        (
+            "Listen 0.0.0.0:${PORT}\nListen 127.0.0.1:{taken}",
+            "gateway1.conf:3: Listen: cannot listen",
+        ),
         ('Listen "ssl:8443:privateKey=none.pem"', "gateway1.conf:2: Listen: 'ssl:8443"),
     ],
 )
@@ -192,3 +196,31 @@ def test_a_certificate_is_read_again(
     assert _serial(port) != first
     hang_up(gateway)
     assert listens(("127.0.0.1", port))
+
+
+def test_another_way_to_speak_at_the_same_port(
+    start_gateway: Callable[[str], Gateway], backend: ScriptedBackend, tmp_path: Path
+) -> None:
+    """A certificate in another file, and TLS itself: the socket stays, and so do connections."""
+    files = [certificate(tmp_path / name) for name in ("one", "two")]
+    port = free_port()
+
+    def text(line: str) -> str:
+        return f"Listen 127.0.0.1:${{PORT}}\nListen {line}\nProxyPass / {backend.url}/"
+
+    secure = [f'"ssl:{port}:privateKey={file}:interface=127.0.0.1"' for file in files]
+    gateway = start_gateway(text(secure[0]))
+    first = _serial(port)
+    reload(gateway, text(secure[1]))
+    assert _serial(port) not in (None, first)
+    reload(gateway, text(f"127.0.0.1:{port}"))
+    with Connection(("127.0.0.1", port)) as client:
+        assert client.ask(REQUEST).text == "hello\n"
+        reload(gateway, text(secure[0]))
+        assert client.ask(REQUEST).text == "hello\n"
+    assert _serial(port) == first
+    (tmp_path / "bad.pem").write_text("nothing")
+    write(gateway, text(f'{secure[0][:-1]}:dhParameters={tmp_path}/bad.pem"'))
+    hang_up(gateway, KEPT)
+    assert "gateway1.conf:3: Listen: " in gateway.logged()
+    assert _serial(port) == first

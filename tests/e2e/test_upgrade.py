@@ -17,6 +17,7 @@ from tests.e2e.load import Load
 from tests.e2e.processes import free_port, listens, wait_until
 from tests.e2e.scripted import Pause, ReadHead, ScriptedBackend, Send, Wait, answer
 from tests.e2e.test_listening import ask_by_tls, certificate
+from tests.e2e.test_reload import IN_FORCE
 from tests.e2e.workers import MODULES, is_alive
 from tests.service.service_manager import ServiceManager
 
@@ -244,3 +245,70 @@ def test_daemons(
         assert "unknown directive Nonsense" in gateway.logged()
     assert not list(tmp_path.glob("gateway.pid*"))
     assert not listens(gateway.http)
+
+
+@contextmanager
+def while_it_starts(folder: Path, text: str) -> Iterator[tuple[Upgraded, int, Path]]:
+    """A gateway with workers, the process that is about to take its place, and a file without which
+    its workers start."""
+    flag, modules = folder / "flag", folder / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(
+        "import os, sys, time\nif 'worker' in sys.orig_argv:\n"
+        f"    while os.path.exists({str(flag)!r}):\n        time.sleep(0.05)\n"
+    )
+    path = os.pathsep.join([str(modules), MODULES])
+    with upgraded(folder, text, 2, PYTHONPATH=path) as gateway:
+        flag.touch()
+        os.kill(gateway.pid, signal.SIGUSR2)
+
+        def pid() -> int:
+            """That of the file; 0: there is none at the moment."""
+            found = gateway.pid_file.read_text() if gateway.pid_file.exists() else ""
+            return int(found or 0)
+
+        wait_until(lambda: pid() not in (0, gateway.pid), "another process, which has read it all")
+        yield gateway, pid(), flag
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_reload_meanwhile(tmp_path: Path, backend: ScriptedBackend, is_killed: bool) -> None:
+    """Who takes over has read the configuration before it was changed: it reads it again. If it
+    cannot, the one before does."""
+    with while_it_starts(tmp_path, f"ProxyPass / {backend.url}/") as (gateway, pid, flag):
+        text = gateway.config.read_text()
+        gateway.config.write_text(f"{text}Header set X-Is new\n")
+        os.kill(gateway.pid, signal.SIGHUP)
+        wait_until(lambda: "has to wait" in gateway.logged(), "it is put off")
+        assert ask(gateway.http, LAST).header("X-Is") is None
+        if is_killed:
+            os.kill(pid, signal.SIGKILL)
+        flag.unlink()
+        wait_until(lambda: IN_FORCE in gateway.logged(), "the reload")
+        if is_killed:
+            assert FAILED in gateway.logged()
+        else:
+            wait_until(lambda: gateway.has_ended, "the end of the first")
+            assert f"process {pid} {TAKEN}" in gateway.logged()
+        assert [ask(gateway.http, LAST).header("X-Is") for _ in range(4)] == ["new"] * 4
+
+
+def test_one_that_is_to_be_replaced_before_it_has_taken_over(
+    tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    """As by a SIGUSR2 to whoever is in the PID file now: one after the other."""
+    with while_it_starts(tmp_path, f"ProxyPass / {backend.url}/") as (gateway, pid, flag):
+        wait_until(lambda: gateway.logged().count("listening on") == 2, "it runs")
+        os.kill(pid, signal.SIGUSR2)
+        wait_until(
+            lambda: (
+                "this process has not taken over itself yet" in gateway.logged()
+                or gateway.logged().count("upgrade: starting") == 2
+            ),
+            "a word",
+        )
+        flag.unlink()
+        wait_until(lambda: gateway.has_ended, "the end of the first")
+        assert gateway.pid_file.read_text() == str(pid)
+        gateway.upgrade()
+        assert ask(gateway.http, LAST).text == "hello\n"

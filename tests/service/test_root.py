@@ -11,6 +11,7 @@ import pytest_twisted
 import treq
 from hypothesis import given, settings
 from twisted.internet import reactor as real_reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.client import HTTPConnectionPool
@@ -247,3 +248,21 @@ async def test_it_can_be_started_again(tmp_path: Path) -> None:
         assert len((tmp_path / "log").read_text().splitlines()) == count
         assert len((tmp_path / "errors").read_text().splitlines()) == 2 * count
     await pool.closeCachedConnections()
+
+
+def test_closed_sockets_are_forgotten() -> None:
+    """By the next reload, when the last of their connections is closed."""
+    service = gateway("Listen 127.0.0.1:81")
+    service.startService()
+    channel: Any = Channel(service)
+    first = service.listeners.sites[0]
+    channel.set_limits = lambda limits: None
+    channel.local = first.local_end(IPv4Address("TCP", "127.0.0.1", 81))
+    for number in range(82, 90):
+        config = load_text(f"Listen 127.0.0.1:{number}", file_name="f", environment={})
+        assert service.reload(config).called
+        assert service.parts.sites == [first, *service.listeners.sites]
+    first.channels.clear()
+    assert service.reload(config).called
+    assert service.parts.sites == service.listeners.sites
+    pump(service, service.stopService())

@@ -137,6 +137,31 @@ def test_another_thread() -> None:
     assert are_ours() == [False] * 3
 
 
+def test_a_storm_is_one(not_a_terminal: int) -> None:
+    """Of each kind, as far as it comes before something is done; what comes then is another one."""
+    waiting: list[Callable[[], Any]] = []
+    reactor = running()
+    reactor.callFromThread = lambda function, *words: waiting.append(lambda: function(*words))
+    done: list[str] = []
+
+    def reload() -> None:
+        done.append("reload")
+        if len(done) == 1:
+            send(signal.SIGHUP)
+
+    watched = ProcessSignals(
+        reactor, reload, upgrade=lambda: done.append("upgrade"), terminal=not_a_terminal
+    )
+    watched.start()
+    for _ in range(20):
+        send(signal.SIGHUP)
+        send(signal.SIGUSR2)
+    while waiting:
+        waiting.pop(0)()
+    assert done == ["reload", "upgrade", "reload"]
+    watched.stop()
+
+
 def test_stopped_before_the_reactor_runs() -> None:
     reactor: Any = MemoryReactorClock()
     watched = ProcessSignals(reactor)

@@ -10,7 +10,8 @@ from scgiproxy.config.endpoints import endpoint_files
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.service.endpoints import BACKLOG, problem_of
-from scgiproxy.service.listeners import ListenerService, Listening
+from scgiproxy.service.listeners import ListenerService
+from scgiproxy.service.listening import Listening
 from scgiproxy.service.takeover import Place
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
@@ -66,16 +67,6 @@ class HeldListeners(ListenerService):
                 told = f"{listener.endpoint!r}: {error.strerror}: {error.filename}"
                 problems.append(problem_of(listener, told))
         return found
-
-    def _renewed(
-        self,
-        one: Listening,  # noqa: ARG002  its port stays
-        listener: Listener,
-        problems: list[Problem],
-    ) -> Listening | None:
-        """The workers' affair. What is in the files is looked at, as at the start."""
-        self._new([listener], problems)
-        return None
 
     def _listen(self, wanted: Iterable[Listening]) -> list[Problem]:
         wanted = list(wanted)

@@ -20,7 +20,8 @@ from scgiproxy.service.endpoints import (
     endpoint_text_of_socket,
     make_endpoint,
 )
-from scgiproxy.service.listeners import ListenerService, Listening
+from scgiproxy.service.listeners import ListenerService, site_of
+from scgiproxy.service.listening import Listening
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
 from scgiproxy.wire.descriptors import Descriptors
@@ -98,13 +99,16 @@ class InheritedListeners(ListenerService):
         listener: Listener,
         problems: list[Problem],
     ) -> Listening | None:
-        if not self._given[listener][1]:
+        if one.listener.endpoint == listener.endpoint and not self._given[listener][1]:
             return None
         made = self._new([listener], problems)
         for anew in made:
-            anew.site = one.site
+            anew.site = site_of(one, listener)
             return anew
         return None
+
+    def _make_way(self, added: Sequence[Listening], leaving: Sequence[Listening]) -> None:
+        """The parent has bound what is new."""
 
     def _keep(self, one: Listening) -> None:
         """Its queue is the parent's affair."""

@@ -76,11 +76,12 @@ class Link:
     def ask(
         self, topic: str, value: JSON = None, descriptors: Sequence[int] = ()
     ) -> Deferred[JSON]:
-        """Fires with the answer. `descriptors` are to be open until then.
+        """Fires with the answer. `descriptors` are duplicated: what is sent may have to wait.
 
         Fails with the other end's ValueError, with LinkLost if it is gone or not there yet, and
         with LinkError for anything else, which the other end has logged. Raises TypeError for a
-        value that is not JSON. It may be cancelled; the other end does not learn of that.
+        value that is not JSON. It may be cancelled, without descriptors; the other end does not learn
+        of that.
         """
         box = _box(value)
         if not self.connected:
@@ -90,8 +91,10 @@ class Link:
         box[_ASK] = b"%d" % self._last
         asked: Deferred[JSON] = Deferred()
         self._asked[self._last] = asked
-        for fd in descriptors:
+        held = [os.dup(fd) for fd in descriptors]
+        for fd in held:
             self.protocol.transport.sendFileDescriptor(fd)  # type: ignore[union-attr]
+        asked.addBoth(_closing, held)
         self._send(box)
         return asked
 
@@ -227,6 +230,12 @@ class _Factory(Factory[_Boxes]):
 
     def buildProtocol(self, addr: object) -> _Boxes:  # noqa: ARG002
         return self._made
+
+
+def _closing(result: Any, descriptors: Sequence[int]) -> Any:
+    for fd in descriptors:
+        os.close(fd)
+    return result
 
 
 async def _awaited(answer: Awaitable[JSON]) -> JSON:

@@ -160,20 +160,22 @@ class WorkerProcesses(Service):
 
     def reload(self, count: int, generation: Generation) -> Deferred[Any]:
         """Have `count` workers, all of which serve by the configuration of `generation`, which is
-        that of `hand_over` now. Fires when those have taken it up that serve already; one that
-        cannot is replaced."""
+        that of `hand_over` now. Fires when those have taken it up that serve already, or are about
+        to; one that cannot is replaced."""
         self._count = count
         taken = []
         for number, process in list(self._processes.items()):
             if number > count:
                 self._end(process)
-            elif process.phase is Phase.SERVING:
+            elif process.phase is Phase.STOPPING:
+                continue
+            elif process.link in self.links:
                 handover, descriptors = self._hand_over()
                 asked = process.link.ask("reload", handover.packed(), descriptors)
                 # After that, since it is to hear of it with what is told of members.
                 generation.join(process.link, serving=True)
                 taken.append(asked.addErrback(self._not_taken, process))
-            elif process.phase is Phase.STARTING:
+            else:
                 process.give_up()
         self._start_all()
         return DeferredList(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from functools import partial
 from typing import Any
@@ -258,6 +259,44 @@ async def test_over_a_real_pair_of_sockets() -> None:
     parent, worker = ends
     worker.answer("double", lambda value: value * 2)
     assert await parent.ask("double", "long" * 100_000) == "long" * 200_000
+    parent.close()
+    for each in lost:
+        await each
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_descriptor_that_is_closed_before_it_is_sent() -> None:
+    """As a socket's that the next configuration has no more, while the worker reads nothing."""
+    from twisted.internet import reactor
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for skt in (ours, theirs):
+            skt.setblocking(False)
+        parent, worker = Link(1), Link(1)
+        lost: list[Deferred[None]] = [Deferred(), Deferred()]
+        for link, ended in zip((parent, worker), lost, strict=True):
+            link.on_lost = partial(ended.callback, None)
+        parent.connect(reactor, ours.fileno())
+        # More than the kernel keeps for who does not read.
+        parent.tell("much", "x" * 2_000_000)
+        reading, writing = os.pipe()
+        asked = parent.ask("take", None, [writing])
+        os.close(writing)
+        worker.answer("much", lambda _: None)
+
+        def take(_: JSON) -> None:
+            (fd,) = worker.take_descriptors(1)
+            os.write(fd, b"it")
+            os.close(fd)
+
+        worker.answer("take", take)
+        worker.connect(reactor, theirs.fileno())
+        await asked
+    assert os.read(reading, 10) == b"it"
+    # Nobody has it any more.
+    assert os.read(reading, 10) == b""
+    os.close(reading)
     parent.close()
     for each in lost:
         await each

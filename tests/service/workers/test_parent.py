@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from scgiproxy.config.load import load_text
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.gateway import make_gateway
 from scgiproxy.service.root import GatewayService
+from scgiproxy.service.workers.generation import Generation
 from scgiproxy.service.workers.handover import LINK_FD, Handover
+from scgiproxy.service.workers.link import JSON
 from scgiproxy.service.workers.parent import (
     LONGEST_DELAY,
     MARGIN,
@@ -22,14 +25,15 @@ from scgiproxy.service.workers.parent import (
 )
 from scgiproxy.service.workers.process import LOOK_EVERY, LOOKS_MISSED
 from tests.conftest import LoggedErrors
-from tests.service.workers.children import SpawningReactor
+from tests.service.workers.children import Child, SpawningReactor
 
 
 class Parent:
     """The processes, and what was told of them."""
 
-    def __init__(self, count: int = 2) -> None:
+    def __init__(self, count: int = 2, descriptors: Sequence[int] = (70, 71)) -> None:
         self.reactor = SpawningReactor()
+        self.descriptors = descriptors
         self.told: list[tuple[str, int]] = []
         self.failures: list[str] = []
         self.handed: list[list[int]] = []
@@ -40,8 +44,8 @@ class Parent:
 
     def _hand_over(self) -> tuple[Handover, list[int]]:
         config = load_text("Listen 81", environment={})
-        self.handed.append([70, 71])
-        return Handover(config, [4], [{}], {"/log": 5}), [70, 71]
+        self.handed.append([*self.descriptors])
+        return Handover(config, [4], [{}], {"/log": 5}), [*self.descriptors]
 
     def start(self) -> Parent:
         self.processes.startService()
@@ -212,6 +216,30 @@ def test_the_stop_waits_for_all(parent: Parent) -> None:
     assert stopped.called
     assert parent.processes.links == []
     assert [told for told in parent.told if told[0] == "ended"] == [("ended", 1), ("ended", 2)]
+
+
+def test_a_reload_while_one_is_about_to_serve() -> None:
+    """It may have accepted connections before its parent hears of that: it is not killed."""
+    serving: list[Deferred[None]] = []
+
+    def serve(child: Child, value: JSON) -> Deferred[None]:
+        serving.append(Deferred())
+        return serving[-1]
+
+    # Links in memory carry none.
+    parent = Parent(1, descriptors=())
+    parent.reactor.behaviour |= {"serve": serve, "reload": lambda child, value: None}
+    parent.start()
+    (child,) = parent.reactor.children
+    taken = parent.processes.reload(1, Generation(2))
+    parent.reactor.settle()
+    assert not child.has_ended
+    assert child.asked[-2:] == ["serve", "reload"]
+    serving[0].callback(None)
+    parent.reactor.settle()
+    assert taken.called
+    assert parent.numbers == [1]
+    assert parent.stop().called
 
 
 def test_who_does_not_stop_is_killed(parent: Parent, logged_errors: LoggedErrors) -> None:
