@@ -63,7 +63,11 @@ class SpoolSpace:
         if fd < 0:
             fd, name = tempfile.mkstemp(prefix="scgiproxy-", dir=directory)
             os.unlink(name)  # noqa: PTH108  a name as mkstemp gives it
-        os.fchmod(fd, _MODE)  # a umask may have left less of it
+        try:
+            os.fchmod(fd, _MODE)  # a umask may have left less of it
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def not_kept(self, error: OSError) -> SpoolError:

@@ -91,7 +91,8 @@ def test_a_client_stays_with_its_member(lines: bytes, tmp_path: Path) -> None:
 
 
 def test_the_gateway_to_rtorrent(tmp_path: Path) -> None:
-    """Its rules let a local client in, keep cookies from the backend and mend the type."""
+    """Its rules let a local client in, keep cookies from the backend, mend the type, and have nobody
+    trusted who comes by it."""
     port = free_port()
     (tmp_path / "rtorrent.users").touch()
     socket = tmp_path / "rpc.sock"
@@ -109,6 +110,7 @@ def test_the_gateway_to_rtorrent(tmp_path: Path) -> None:
     types = [told.get("CONTENT_TYPE") for told in backend.told]
     assert types == ["text/xml", "application/json", "text/xml"]
     assert [told.get("HTTP_COOKIE") for told in backend.told] == [None] * 3
+    assert [told.get("UNTRUSTED_CONNECTION") for told in backend.told] == ["1"] * 3
 
 
 def test_the_gateway_to_django(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ PORTS = (
             *cases("variable-trust-of-rtorrent", "variable-secret", "variable-scgi"),
             *cases("variable-secret-of-the-query", "variable-connection-names-the-operators"),
             "tests/message/test_environ.py::TestPrecedence::test_a_client_reaches_only_http_names",
+            "tests/docs/test_examples.py::test_the_gateway_to_rtorrent",
         ),
     ),
 )

@@ -65,6 +65,20 @@ def test_file_system_without_nameless_files(
     os.close(fd)
 
 
+def test_file_system_without_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is left of what cannot be made as it should be."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", fail)
+    space = SpoolSpace(str(tmp_path))
+    before = sorted(os.listdir("/dev/fd"))  # noqa: PTH208
+    with pytest.raises(PermissionError):
+        space.open_file()
+    assert sorted(os.listdir("/dev/fd")) == before  # noqa: PTH208
+
+
 @pytest.mark.usefixtures("kind")
 def test_folder_that_is_gone(tmp_path: Path) -> None:
     """It fails when it is needed, says which one it is, and works again when it is back."""
