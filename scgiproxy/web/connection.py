@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.python.failure import Failure
 
+from scgiproxy.wire.descriptors import CLOSED
 from scgiproxy.wire.stream import StreamConnection
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ class ClientConnection(StreamConnection):
         """Tell `admission` of the connection's end, with `key`."""
         self._admission = admission
         self._admission_key = key
+
+    def loseConnection(self) -> None:
+        """See `StreamConnection`. Never before it returns: TLS is not made for that."""
+        if self._half_closed and self.connected and not (self.disconnecting or self._aborting):
+            self.disconnecting = True
+            self.reactor.removeReader(self)
+            self.reactor.callLater(0, self.connectionLost, CLOSED)
+        else:
+            super().loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """See `StreamConnection`. Who waits for the descriptor has it then."""

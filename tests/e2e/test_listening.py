@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,6 +93,26 @@ def test_tls(kind: str, tmp_path: Path, backend: ScriptedBackend) -> None:
     told = backend.told[0]
     assert (told.get("HTTPS"), told.get("REQUEST_SCHEME")) == ("on", "https")
     assert told.get("SERVER_PORT") == str(port)
+
+
+def test_tls_to_its_end(tmp_path: Path) -> None:
+    """Whoever has sent what is no request reads why, and says goodbye as TLS has it: that is all."""
+    file = certificate(tmp_path / "certificates")
+    port = free_port()
+    text = f'Listen "ssl:{port}:privateKey={file}:interface=127.0.0.1"'
+    context = ssl.create_default_context(cafile=file)
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)) as gateway:
+        with Connection(("127.0.0.1", port)) as connection:
+            secure = context.wrap_socket(connection.socket, server_hostname="localhost")
+            connection.socket = secure
+            secure.sendall(b"junk\r\n\r\n")
+            assert connection.read().status == 400
+            assert connection.is_at_end()
+            secure.setblocking(False)
+            with suppress(OSError):
+                secure.unwrap()
+        assert ask_by_tls(port, file).status == 404
+        assert "Traceback" not in gateway.logged()
 
 
 def test_no_tls(tmp_path: Path) -> None:

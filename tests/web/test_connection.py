@@ -81,6 +81,18 @@ async def test_half_closing_behind_what_is_held(served: Served) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_closing_the_other_half(served: Served) -> None:
+    """In a later turn: TLS above it goes on for a moment."""
+    served.transport.loseWriteConnection()
+    assert await read_until(reactor, served.client, None) == b""
+    served.transport.loseConnection()
+    served.transport.loseConnection()
+    assert not served.server.lost.called
+    await served.server.lost
+    assert served.transport not in served.turn.getReaders()
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("close", ["loseConnection", "loseWriteConnection"])
 @pytest.mark.parametrize("last", [b"", b"x" * MOST_HELD])
 async def test_a_close_is_not_forgotten(served: Served, close: str, last: bytes) -> None:
