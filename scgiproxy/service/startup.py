@@ -43,10 +43,11 @@ class StartupError(SystemExit, Exception):
 class ProcessService(MultiService):
     """Starts `service` as the affair of a whole process, one that ends if that fails.
 
-    While it runs, SIGHUP calls `reload`, and neither that nor SIGUSR1 ends the process; a second
-    signal to stop calls `hurry` (see `ProcessSignals`). What `reload` returns fires with what is wrong, in
-    short, or with nothing. A service manager is told by `notifications`: of the `state` in words, too,
-    and when it serves by `serves`.
+    While it runs, SIGHUP calls `reload`, once nobody is about to take over or has still to give up its
+    place, and neither that nor SIGUSR1 ends the process; a second signal to stop calls `hurry` (see
+    `ProcessSignals`). What `reload` returns fires with what is wrong, in short, or with nothing. A
+    service manager is told by `notifications`: of the `state` in words, too, and when it serves by
+    `serves`.
 
     At SIGUSR2 `upgrade` starts. With `takeover` this process takes the place of another one, and calls
     `own` when that has given up its sockets.
@@ -66,6 +67,8 @@ class ProcessService(MultiService):
         self._reload = reload
         self.state: Callable[[], str] = lambda: "serving"
         self._takeover = takeover
+        self._has_taken_over = takeover is None
+        self._is_to_reload = False
         self.upgrade: Upgrade | None = None
         self.own: Callable[[], object] = lambda: None
         self._signals = ProcessSignals(
@@ -97,21 +100,26 @@ class ProcessService(MultiService):
             takeover.serve(self._reactor, self._is_alone)
 
     def _is_alone(self) -> None:
+        self._has_taken_over = True
         self.own()
         self.notifications.serves(self.state())
+        if self._is_to_reload:
+            self._reload_and_tell()
 
     def _upgrade(self) -> None:
         if self.upgrade is None:
             _log.warn("SIGUSR2 does nothing here")
-        elif self._takeover is not None:
+        elif not self._has_taken_over:
             _log.warn("upgrade: this process has not taken over itself yet")
         else:
             self.upgrade.start()
 
     def _reload_and_tell(self) -> None:
         assert self._reload is not None
-        if self.upgrade is not None and self.upgrade.is_waited_for(self._reload_after_upgrade):
-            # Who is about to take over has read it already, and has the sockets of this moment.
+        self._is_to_reload = not self._has_taken_over
+        is_followed = self.upgrade and self.upgrade.is_waited_for(self._reload_after_upgrade)
+        if is_followed or self._is_to_reload:
+            # Who takes over has read it already, and both have the sockets of that moment.
             _log.info("config.reload: SIGHUP has to wait until the upgrade is over", notice=True)
             return
         self.notifications.reloads()

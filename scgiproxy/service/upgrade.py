@@ -38,6 +38,9 @@ from scgiproxy.service.takeover import (
     share_log,
 )
 
+ENDING = 5.0
+"""Seconds that a process is given to be gone when it has closed the channel."""
+
 _LAST_WORDS = 4000
 """Bytes of what a process that fails has said."""
 
@@ -240,6 +243,7 @@ class _NextProcess(ProcessProtocol):
         self.channel = _Channel(self)
         self._said = {PREPARED: prepared, SERVING: serves}
         self._ended = ended
+        self._reactor = reactor
         self._is_connected = self._is_running = True
         self._deadline = reactor.callLater(WITHIN, self._is_late)
 
@@ -280,10 +284,12 @@ class _NextProcess(ProcessProtocol):
             self._deadline.cancel()
 
     def disconnected(self) -> None:
-        """Of the channel: every process that had it is gone, or does not know of it."""
-        if SERVING in self._said:
-            self.give_up("")
+        """Of the channel: every process that had it is about to be gone, or does not know of it."""
         self._is_connected = False
+        if SERVING in self._said and self._is_running:
+            self._done()
+            # If it ends by itself, it says how.
+            self._deadline = self._reactor.callLater(ENDING, self.give_up, "")
         self._look_for_the_end()
 
     def processEnded(self, reason: Failure) -> None:
@@ -299,6 +305,7 @@ class _NextProcess(ProcessProtocol):
 
     def _look_for_the_end(self) -> None:
         if not self._is_connected and not self._is_running:
+            self._done()
             if SERVING in self._said:
                 self._ended(self)
             self.output.close()

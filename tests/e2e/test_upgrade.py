@@ -208,6 +208,7 @@ def test_a_configuration_that_is_wrong_now(tmp_path: Path, backend: ScriptedBack
         gateway.config.write_text(f"{before}Nonsense\n")
         gateway.upgrade(FAILED)
         assert "gateway.conf:4: unknown directive Nonsense" in gateway.logged()
+        assert f"{FAILED}: it ended with exit code 1" in gateway.logged()
         gateway.config.write_text(f"{before}Header set X-Is new\n")
         gateway.upgrade()
         assert ask(gateway.http, LAST).header("X-Is") == "new"
@@ -307,8 +308,14 @@ def test_one_that_is_to_be_replaced_before_it_has_taken_over(
             ),
             "a word",
         )
+        # A reload waits, too: what is new may be an address that the first one has.
+        text = gateway.config.read_text()
+        gateway.config.write_text(f"{text}Header set X-Is new\n")
+        os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: "has to wait" in gateway.logged(), "it is put off")
         flag.unlink()
         wait_until(lambda: gateway.has_ended, "the end of the first")
         assert gateway.pid_file.read_text() == str(pid)
+        wait_until(lambda: IN_FORCE in gateway.logged(), "the reload")
         gateway.upgrade()
-        assert ask(gateway.http, LAST).text == "hello\n"
+        assert ask(gateway.http, LAST).header("X-Is") == "new"

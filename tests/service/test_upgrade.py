@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from scgiproxy.service.takeover import VARIABLE, WITHIN
-from scgiproxy.service.upgrade import Upgrade
+from scgiproxy.service.upgrade import ENDING, Upgrade
 from tests.conftest import LoggedErrors
 
 PLACE = ("127.0.0.1", 80, "")
@@ -181,8 +181,22 @@ def test_one_that_does_not_know_of_it(
     """It has closed its end of the channel, and lives."""
     upgrade(gateway, reactor)
     reactor.channel.connectionLost(Failure(ProcessDone(0)))
+    assert not reactor.killed
+    reactor.advance(ENDING)
     assert reactor.killed
-    assert len(failures(logged_errors)) == 1
+    assert failures(logged_errors) == ["it was ended by SIGKILL"]
+
+
+def test_one_that_closes_the_channel_and_ends_then(
+    gateway: Gateway, reactor: Reactor, logged_errors: LoggedErrors
+) -> None:
+    """As Python does: how it has ended is told."""
+    upgrade(gateway, reactor)
+    reactor.channel.connectionLost(Failure(ProcessDone(0)))
+    reactor.advance(ENDING / 2)
+    reactor.protocol.processEnded(Failure(ProcessTerminated(1, None)))
+    assert failures(logged_errors) == ["it ended with exit code 1"]
+    assert reactor.getDelayedCalls() == []
 
 
 def test_the_end_meanwhile(gateway: Gateway, reactor: Reactor) -> None:

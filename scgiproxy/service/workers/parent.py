@@ -166,6 +166,7 @@ class WorkerProcesses(Service):
         taken = []
         for number, process in list(self._processes.items()):
             if number > count:
+                process.given_up = True
                 self._end(process)
             elif process.phase is Phase.STOPPING:
                 continue

@@ -72,7 +72,7 @@ class WorkerProcess(ProcessProtocol):
     - `link`: connected from `spawn` on.
     - `phase`, `began` (seconds of the reactor's clock), `pid` (0: there is none).
     - `ended`: called once, with this, when the process is gone.
-    - `given_up`: it was ended at once, for another to start in its place.
+    - `given_up`: it was ended on purpose; if another is to take its place, then at once.
     - `problem`: why it could not start, in its own words, if it has told.
     """
 

@@ -218,6 +218,19 @@ def test_the_stop_waits_for_all(parent: Parent) -> None:
     assert [told for told in parent.told if told[0] == "ended"] == [("ended", 1), ("ended", 2)]
 
 
+def test_one_that_is_too_many_for_a_while() -> None:
+    """Another takes its place at once, and nothing is wrong."""
+    parent = Parent(2, descriptors=())
+    parent.reactor.behaviour["reload"] = lambda child, value: None
+    parent.start()
+    parent.processes.reload(1, Generation(2))
+    parent.processes.reload(2, Generation(3))
+    parent.reactor.settle(1)
+    assert [child.number for child in parent.reactor.alive] == [1, 2]
+    assert parent.numbers == [1, 2]
+    assert parent.stop().called
+
+
 def test_a_reload_while_one_is_about_to_serve() -> None:
     """It may have accepted connections before its parent hears of that: it is not killed."""
     serving: list[Deferred[None]] = []
