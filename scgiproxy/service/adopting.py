@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.python.lockfile import FilesystemLock
 
@@ -152,11 +154,28 @@ class InheritedUnixPort(_Inherited, unix.Port):
             self.lockFile = FilesystemLock(name)
             self.lockFile.locked = True
 
+    def remove(self) -> None:
+        """Who has bound it is no more, and nobody wants it: close it, and remove its file and lock."""
+        with suppress(OSError):
+            self.own()
+            self.connectionLost(Failure(CONNECTION_DONE))
+
     def connectionLost(self, reason: Any) -> None:
         if self.owns_file:
             unix.Port.connectionLost(self, reason)
         else:
             tcp.Port.connectionLost(self, reason)
+
+
+def unread_port(reactor: Any, fd: int, is_locked: bool) -> InheritedUnixPort:
+    """The port of a UNIX socket that nobody accepts from here; `fd` is duplicated."""
+    factory = Factory()
+    factory.noisy = False
+    port: Any = adopt_port(reactor, fd, factory)
+    port.stopReading()
+    port.wantPID = is_locked
+    made: InheritedUnixPort = port
+    return made
 
 
 def leave_port(port: tcp.Port) -> None:

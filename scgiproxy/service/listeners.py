@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
-from scgiproxy.config.endpoints import endpoint_files, endpoint_values
+from scgiproxy.config.endpoints import endpoint_files, endpoint_type, endpoint_values
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
@@ -21,6 +21,7 @@ from scgiproxy.service.adopting import (
     InheritedUnixPort,
     SocketReactor,
     leave_port,
+    unread_port,
 )
 from scgiproxy.service.endpoints import (
     BACKLOG,
@@ -64,6 +65,7 @@ class ListenerService(Service):
         sockets: Mapping[Place, int] | None = None,
     ) -> None:
         self._taken_over = dict(sockets or {})
+        self._unwanted: list[InheritedUnixPort] = []
         self._make_site = make_site
         self._reactor = reactor
         self._admission = admission or Admission(reactor)
@@ -220,7 +222,7 @@ class ListenerService(Service):
         except ValueError as error:
             problems.append(problem_of(listener, str(error)))
             return None
-        return Listening(listener, endpoint, site_of(one, listener))
+        return Listening(listener, endpoint, one.site_for(listener))
 
     def _keep(self, one: Listening) -> None:
         """It stays open; the kernel may be told of another length of its queue."""
@@ -290,6 +292,9 @@ class ListenerService(Service):
 
     def own(self) -> None:
         """The process that has bound what was taken over is no more."""
+        for unwanted in self._unwanted:
+            unwanted.remove()
+        self._unwanted.clear()
         for one in self._listening:
             port = one.port
             if isinstance(port, InheritedUnixPort) and not is_inherited(one.listener):
@@ -303,7 +308,10 @@ class ListenerService(Service):
                     )
 
     def _close_unused(self) -> None:
-        for fd in self._taken_over.values():
+        for (_, _, endpoint), fd in self._taken_over.items():
+            if endpoint_type(endpoint) == "unix":
+                is_locked = endpoint_values(endpoint).get("lockfile") != "0"
+                self._unwanted.append(unread_port(self._reactor, fd, is_locked))
             os.close(fd)
         self._taken_over.clear()
 
@@ -338,8 +346,3 @@ class ListenerService(Service):
             address=shown_address(address),
             reason=getattr(failure.value, "strerror", None) or failure.getErrorMessage(),
         )
-
-
-def site_of(one: Listening, listener: Listener) -> GatewaySite | None:
-    """The site that another line has for the same socket; None if it is to have a new one."""
-    return one.site if is_secure(one.listener) is is_secure(listener) else None

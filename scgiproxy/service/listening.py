@@ -28,6 +28,10 @@ class Listening:
         self.site = site
         self.port: Any = None
 
+    def site_for(self, listener: Listener) -> GatewaySite | None:
+        """The site that another line has for the same socket; None if it is to have a new one."""
+        return self.site if is_secure(self.listener) is is_secure(listener) else None
+
     def close_now(self) -> None:
         """Close a `tcp.Port`: not in the reactor's next turn, as Twisted does."""
         port, self.port = self.port, None

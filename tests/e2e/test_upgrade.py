@@ -125,8 +125,10 @@ def test_what_runs_is_finished(tmp_path: Path, backend: ScriptedBackend) -> None
         assert first.wait(60) == 0
 
 
-def test_kinds_of_sockets(tmp_path: Path, backend: ScriptedBackend) -> None:
-    """Each goes on; the file of a UNIX socket, and the lock beside it, are the next process's."""
+@pytest.mark.parametrize("dropped", [False, True])
+def test_kinds_of_sockets(tmp_path: Path, backend: ScriptedBackend, dropped: bool) -> None:
+    """Each goes on; the file of a UNIX socket, and the lock beside it, are the next process's, also
+    if it listens there no more."""
     file, secure = certificate(tmp_path / "certificates"), free_port()
     path, lock = tmp_path / "gateway.sock", tmp_path / "gateway.sock.lock"
     text = (
@@ -144,6 +146,12 @@ def test_kinds_of_sockets(tmp_path: Path, backend: ScriptedBackend) -> None:
             assert ask(gateway.http, LAST).text == "hello\n"
             assert ask(path, LAST).text == "hello\n"
             assert ask_by_tls(secure, file).text == "hello\n"
+        if dropped:
+            lines = gateway.config.read_text().splitlines(keepends=True)
+            gateway.config.write_text("".join(line for line in lines if "unix:" not in line))
+            gateway.upgrade()
+            wait_until(lambda: not path.exists() and not lock.is_symlink(), "no file is left")
+            assert ask(gateway.http, LAST).text == "hello\n"
     assert not path.exists()
     assert not lock.is_symlink()
 

@@ -20,7 +20,7 @@ from scgiproxy.service.endpoints import (
     endpoint_text_of_socket,
     make_endpoint,
 )
-from scgiproxy.service.listeners import ListenerService, site_of
+from scgiproxy.service.listeners import ListenerService
 from scgiproxy.service.listening import Listening
 from scgiproxy.web.accepting import Admission, accept_clients
 from scgiproxy.web.site import GatewaySite
@@ -103,7 +103,7 @@ class InheritedListeners(ListenerService):
             return None
         made = self._new([listener], problems)
         for anew in made:
-            anew.site = site_of(one, listener)
+            anew.site = one.site_for(listener)
             return anew
         return None
 
