@@ -48,7 +48,7 @@ class ConnectionLimits:
 
     - `timeout`: seconds for each wait. `handshake`, `header`: for the first request as a whole, and
       for each other one's head.
-    - `terms`: those of the host, as long as none is named.
+    - `terms`: those of the host, as long as none is named; `differ`: others have other ones.
     """
 
     line: int
@@ -60,6 +60,7 @@ class ConnectionLimits:
     keep_alive: bool
     max_requests: int
     terms: HostTerms
+    differ: bool
 
     @classmethod
     def of(cls, hosts: Sequence[ServerSettings]) -> ConnectionLimits:
@@ -67,6 +68,7 @@ class ConnectionLimits:
         requests as any of them allows."""
         server = hosts[0]
         most = [each.max_keep_alive_requests for each in hosts if each.keep_alive]
+        terms = HostTerms.of(server)
         return cls(
             server.limit_request_line,
             server.limit_request_fields,
@@ -76,7 +78,8 @@ class ConnectionLimits:
             server.read_timeout("header"),
             bool(most),
             0 if 0 in most else max(most, default=1),
-            HostTerms.of(server),
+            terms,
+            any(HostTerms.of(each) != terms for each in hosts),
         )
 
     def without_keep_alive(self) -> ConnectionLimits:
@@ -91,4 +94,5 @@ class ConnectionLimits:
             False,
             self.max_requests,
             self.terms,
+            self.differ,
         )

@@ -215,8 +215,7 @@ class GatewaySite:
             )
             if len(self._known_hosts) >= MOST_REMEMBERED:
                 self._known_hosts.clear()
-            said = {HostTerms.of(each.server) for each in self.hosts.candidates(local)}
-            terms = HostTerms.of(server) if len(said) > 1 else None
+            terms = HostTerms.of(server) if self.limits_for(local).differ else None
             found = self._known_hosts[key] = _Host(resource, identity, terms)
         return found
 
