@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.protocols.basic import LineOnlyReceiver
@@ -105,6 +105,7 @@ class Upgrade:
         self.command = [sys.executable, *sys.orig_argv[1:]]
         self._next: _NextProcess | None = None
         self._when_over: Callable[[int], object] | None = None
+        self._state_written: Deferred[Any] = succeed(None)
 
     def start(self) -> None:
         """Start it, and go on. What comes of it is logged."""
@@ -186,6 +187,7 @@ class Upgrade:
         given_up = Deferred.fromCoroutine(self._gateway.parts.persistence.stop())
         given_up.addErrback(lambda failure: self.log.failure("upgrade: state", failure))
         given_up.addCallback(lambda _: following.say(GO))
+        self._state_written = given_up
 
     def _serves(self, following: _NextProcess) -> None:
         if self._next is not following:
@@ -211,12 +213,17 @@ class Upgrade:
         self._next = None
         if self._pid_file is not None:
             self._pid_file.put_back()
-        try:
-            self._gateway.parts.persistence.start()
-        except ConfigError as error:
-            self.log.error("{problem}", problem=error)
+        # It may still be about to be given up.
+        self._state_written.addCallback(lambda _: self._take_state_back())
         self._tell_failure(following.ending, following.last_words)
         self._is_over(0)
+
+    def _take_state_back(self) -> None:
+        if self._gateway.running:
+            try:
+                self._gateway.parts.persistence.start()
+            except ConfigError as error:
+                self.log.error("{problem}", problem=error)
 
     def _tell_failure(self, why: str, last_words: str) -> None:
         for line in last_words.splitlines():

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -27,6 +28,7 @@ class Gateway:
         self.running = True
         self.told: list[str] = []
         self.listeners = self.parts = self.persistence = self
+        self.disk: Deferred[None] = succeed(None)
 
     def sockets(self) -> dict[Any, int]:
         return {PLACE: 70}
@@ -35,6 +37,7 @@ class Gateway:
         self.told.append("leave")
 
     async def stop(self) -> None:
+        await self.disk
         self.told.append("state given up")
 
     def start(self) -> None:
@@ -162,6 +165,20 @@ def test_one_that_ends(gateway: Gateway, reactor: Reactor, logged_errors: Logged
     reactor.hear(b"serving")
     assert reactor.hasStopped
     reactor.end()
+
+
+def test_one_that_ends_while_state_is_written(
+    gateway: Gateway, reactor: Reactor, logged_errors: LoggedErrors
+) -> None:
+    """It is taken back when it has been given up, and not before."""
+    gateway.disk = Deferred()
+    upgrade(gateway, reactor)
+    reactor.hear(b"prepared 0")
+    reactor.end(signal=signal.SIGKILL)
+    assert failures(logged_errors) == ["it was ended by SIGKILL"]
+    assert gateway.told == []
+    gateway.disk.callback(None)
+    assert gateway.told == ["state given up", "state taken back"]
 
 
 def test_one_that_cannot_be_started(
