@@ -34,8 +34,12 @@ def _read_alias(place: Place, words: list[str]) -> Alias:
     if not prefix.startswith("/"):
         raise ValueError(f"expected a path that begins with / first, got {prefix!r}")
     path = place.resolve(target)
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         place.warn(f"Alias: {str(path)!r} does not exist")
+    except OSError as error:
+        place.warn(f"Alias: {str(path)!r} cannot be looked at: {error.strerror}")
     if prefix != "/" and prefix.endswith("/") != target.endswith("/"):
         place.warn("Alias: one of its paths ends in / and the other does not")
     return Alias(as_bytes(prefix), str(path))

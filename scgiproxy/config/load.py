@@ -134,8 +134,8 @@ class _Loading:
                 self._draft.failed.add(node.name.lower())
             try:
                 self._apply(node, place)
-            except ValueError as error:
-                self.problems.error(node.position, f"{_shown(node)}: {error}")
+            except (ValueError, OSError) as error:
+                self.problems.error(node.position, f"{_shown(node)}: {_explained(error)}")
                 self._draft.failed.add(node.name.lower())
                 self._look_into(node, place)
 
@@ -190,6 +190,14 @@ def _inside(node: Node, place: Place) -> Context | None:
     sections = [row.name for row in DIRECTIVES.values() if row.inside is not None]
     row = DIRECTIVES.get(node.name.lower()) or DIRECTIVES.get(nearest(node.name, sections).lower())
     return None if row is None else row.inside
+
+
+def _explained(error: ValueError | OSError) -> str:
+    """OSError: of a file that cannot be looked at, since its folder may not be entered, or its name
+    is too long."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename!r}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _shown(node: Node) -> str:

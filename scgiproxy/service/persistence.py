@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from scgiproxy.config.arguments import is_directory
 from scgiproxy.config.model import Config, Position
 from scgiproxy.errors import ConfigError, Problem
 from scgiproxy.log.events import Logger
@@ -159,7 +160,7 @@ class Persistence:
     # ------------------------------------------------------------------------------------------
 
     def _check(self, directory: Path) -> None:
-        if not directory.is_dir():
+        if not is_directory(directory):
             self._tell(f"{str(directory)!r} is not an existing directory")
         elif not os.access(directory, os.W_OK | os.X_OK):
             self._tell(f"{str(directory)!r} cannot be written")

@@ -59,6 +59,8 @@ def test_document_root_below_server_root(tmp_path: Path) -> None:
 
 def test_alias_notes(tmp_path: Path) -> None:
     assert "does not exist" in notes_of(f"Alias /a {tmp_path}/nothing")[0]
+    (note,) = notes_of(f"Alias /a {tmp_path}/{'x' * 300}")
+    assert note.endswith("cannot be looked at: File name too long")
     assert "ends in / and the other does not" in notes_of(f"Alias /a/ {tmp_path}")[0]
     assert notes_of(f"Alias /a/ {tmp_path}/") == []
 

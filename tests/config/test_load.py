@@ -263,6 +263,29 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load_file(tmp_path / "nothing.conf")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ErrorLog {path}",
+        "ErrorLog {path}/x",
+        "CustomLog {path} combined",
+        "HeartbeatStorage {path}",
+        "DocumentRoot {path}",
+        "SpoolDirectory {path}",
+        "SSLProxyCACertificatePath {folder}",
+    ],
+)
+def test_a_file_that_cannot_be_looked_at(tmp_path: Path, line: str) -> None:
+    """A name that is too long stands for a folder that may not be entered, which is none for root."""
+    path = tmp_path / ("x" * 300)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(path)
+    (error,) = errors_of(line.format(path=path, folder=folder))
+    assert error.startswith(f"f:1: {line.split()[0]}: ")
+    assert "link" in error or str(folder) in error or str(path) in error
+
+
 def test_files_are_shown_in_the_order_they_are_read(tmp_path: Path) -> None:
     """With paths relative to the folder of the first file."""
     write(tmp_path, "a.conf", "Timeout x\n")
