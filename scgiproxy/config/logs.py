@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from stat import S_IFDIR, S_IFMT
 from typing import Literal
 
 from scgiproxy.config.scopes import Place
@@ -43,16 +46,27 @@ def _level(place: Place, level: str | None) -> None:
         place.host.server["log_level"] = level
 
 
+def _kind(path: Path) -> int:
+    """As in `stat.S_IFMT`; 0 if nothing is there. Raises OSError, with any Python, if that cannot be
+    told."""
+    try:
+        return S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def _file(place: Place, word: str) -> str | None:
     """A log file to append to; None, with a warning, for a pipe or syslog."""
     if word.startswith("|") or word.lower().split(":")[0] == "syslog":
         place.warn(f"{word!r} is not supported: expected a file; twistd's own log is used instead")
         return None
     path = place.resolve(word)
-    if not path.parent.is_dir():
-        raise ValueError(f"the directory of {str(path)!r} does not exist")
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a directory; expected a file")
+    # A folder that may not be entered: the file may be open already, by a start with more rights.
+    with suppress(PermissionError):
+        if _kind(path.parent) != S_IFDIR:
+            raise ValueError(f"the directory of {str(path)!r} does not exist")
+        if _kind(path) == S_IFDIR:
+            raise ValueError(f"{str(path)!r} is a directory; expected a file")
     positions = place.configuration.values.setdefault("log_positions", {})
     positions.setdefault(str(path), place.position)
     return str(path)

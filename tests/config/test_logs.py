@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -67,3 +69,20 @@ def test_a_condition_of_a_log_does_nothing(tmp_path: Path) -> None:
 
 def test_a_format_without_a_name() -> None:
     assert "does nothing without a name" in notes_of("LogFormat %h")[0]
+
+
+def test_logs_in_a_folder_that_may_not_be_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were opened at the start, with more rights than a reload has."""
+    files = [tmp_path / "access.log", tmp_path / "error.log"]
+    stat = Path.stat
+
+    def denied(self: Path, **options: bool) -> os.stat_result:
+        if self in files:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    config = load("CustomLog {} common\nErrorLog {}".format(*files))
+    assert config.error_log == str(files[1])
