@@ -49,8 +49,8 @@ class ProcessService(MultiService):
     service manager is told by `notifications`: of the `state` in words, too, and when it serves by
     `serves`.
 
-    At SIGUSR2 `upgrade` starts. With `takeover` this process takes the place of another one, and calls
-    `own` when that has given up its sockets.
+    At SIGUSR2 `upgrade` starts. With `takeover` this process takes the place of another one, calls `own`
+    when that has given up its sockets, and may be replaced itself from then on.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ProcessService(MultiService):
         self.state: Callable[[], str] = lambda: "serving"
         self._takeover = takeover
         self._has_taken_over = takeover is None
-        self._is_to_reload = False
+        self._is_to_reload = self._is_to_upgrade = False
         self.upgrade: Upgrade | None = None
         self.own: Callable[[], object] = lambda: None
         self._signals = ProcessSignals(
@@ -103,6 +103,8 @@ class ProcessService(MultiService):
         self._has_taken_over = True
         self.own()
         self.notifications.serves(self.state())
+        if self._is_to_upgrade:
+            self._upgrade()
         if self._is_to_reload:
             self._reload_and_tell()
 
@@ -110,7 +112,9 @@ class ProcessService(MultiService):
         if self.upgrade is None:
             _log.warn("SIGUSR2 does nothing here")
         elif not self._has_taken_over:
-            _log.warn("upgrade: this process has not taken over itself yet")
+            # Another one would have to take over from two.
+            self._is_to_upgrade = True
+            _log.info("upgrade: SIGUSR2 has to wait until the one before is over", notice=True)
         else:
             self.upgrade.start()
 

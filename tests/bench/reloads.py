@@ -115,7 +115,10 @@ class Gateway:
         os.kill(int(self._pid_file.read_text()), number)
         while self._logged(told) == before:
             if time.monotonic() > begun + PATIENCE:
-                raise SystemExit(f"{number.name}: nothing in the log that {told!r}")
+                log = self.config.with_suffix(".log").read_text()
+                raise SystemExit(
+                    f"{number.name}: nothing in the log that {told!r}; its end is\n{log[-2000:]}"
+                )
             time.sleep(0.005)
         return time.monotonic() - begun
 
