@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from scgiproxy.interfaces import IDeadline
 from scgiproxy.log.events import Logger
 
-LEAST_SHARE: Final = 0.0005
+LEAST_SHARE: Final = 0.005
 """Seconds for which deadlines are acted on before others have their turn, at least."""
 
 

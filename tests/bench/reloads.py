@@ -184,7 +184,9 @@ def main() -> int:
     parser.add_argument("--alone", type=float, default=10.0, help="seconds")
     chosen = parser.parse_args()
     wrong = []
-    for one in measure(chosen.workers, chosen.alone, chosen.reloads, chosen.upgrades, (1.0, 4.0)):
+    # Who starts anew does so beside the load, which takes all there is.
+    pauses = (1.0, 4.0 * chosen.workers)
+    for one in measure(chosen.workers, chosen.alone, chosen.reloads, chosen.upgrades, pauses):
         print(*one.told(), sep="\n", flush=True)
         wrong += one.wrong()
     print(*wrong, sep="\n", end="\n" if wrong else "")

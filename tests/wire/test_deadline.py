@@ -184,7 +184,7 @@ def test_those_of_one_tick_are_told_in_the_order_they_came(
 class Laborious(Item):
     """Takes a while."""
 
-    cost = 0.0003
+    cost = 0.003
 
     def deadline_passed(self) -> None:
         self.clock.rightNow += self.cost
@@ -218,7 +218,7 @@ def test_as_much_time_as_others_have_taken(clock: Clock, wheel: DeadlineWheel) -
         wheel.watch(item)
     clock.rightNow = 1.125
     assert turn(clock, items) == 2
-    clock.rightNow += 0.00285
+    clock.rightNow += 0.0285
     assert turn(clock, items) == 10
     assert turn(clock, items) == 2
 
