@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
 
 from scgiproxy.config.model import Balancer, Listener, Member, Position
 from scgiproxy.config.problems import Problems
 from scgiproxy.config.scopes import ConfigurationDraft
 from scgiproxy.message.backend_url import Address, TcpAddress
+from scgiproxy.rules.networks import is_loopback
 
 _EVERYWHERE = ("", "*", "0.0.0.0", "::")  # noqa: S104  nothing is bound here
 
@@ -111,17 +111,10 @@ def _is_own(listener: Listener, address: Address) -> bool:
     own = listener.address.strip("[]").lower()
     if own == host:
         return True
-    if not _is_loopback(host):
+    if not is_loopback(host):
         return False
     # Whoever listens everywhere has the loopback addresses as well.
     return own in _EVERYWHERE or (host == "localhost" and own == "127.0.0.1")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shown(route: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -50,7 +51,8 @@ def if_define(words: Collection[str], defines: Collection[str]) -> bool:
 def if_file(words: Collection[str], resolve: Callable[[str], Path]) -> bool:
     """``<IfFile [!]PATH>``; a relative path is below ServerRoot."""
     negated, name = _one_name(words, "a path")
-    return resolve(name).exists() != negated
+    # As in Apache, what cannot be looked at is not there.
+    return os.path.exists(resolve(name)) != negated  # noqa: PTH110
 
 
 def if_directive(words: Collection[str], known: Callable[[str], bool]) -> bool:

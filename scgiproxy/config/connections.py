@@ -44,6 +44,9 @@ def _read_stage(value: str) -> ReadTimeout:
     """``20``, ``20,MinRate=500`` or ``20-40,MinRate=500``."""
     with_rate = _MIN_RATE.fullmatch(value)
     if with_rate is None:
+        if "," in value:
+            more = value.partition(",")[2]
+            raise ValueError(f"expected MinRate=RATE behind the comma, got {more!r}")
         if "-" in value.lstrip("-"):
             raise ValueError("a range of seconds needs MinRate too, as in 20-40,MinRate=500")
         return ReadTimeout(parse_integer(value, 0, _MOST))

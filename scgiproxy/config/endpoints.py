@@ -29,6 +29,10 @@ def _number(value: str) -> None:
     parse_integer(value)
 
 
+def _backlog(value: str) -> None:
+    parse_integer(value, 0, (1 << 31) - 1)
+
+
 def _mode(value: str) -> None:
     if not _OCTAL.fullmatch(value):
         raise ValueError(f"expected an octal number such as 660, got {value!r}")
@@ -63,12 +67,12 @@ def _one_of(*words: str) -> Check:
 
 
 _TYPES: Mapping[str, Mapping[str, Check]] = {
-    "tcp": {"port": _port, "interface": _interface, "backlog": _number},
-    "tcp6": {"port": _port, "backlog": _number, "interface": _interface},
+    "tcp": {"port": _port, "interface": _interface, "backlog": _backlog},
+    "tcp6": {"port": _port, "backlog": _backlog, "interface": _interface},
     "unix": {
         "address": _path,
         "mode": _mode,
-        "backlog": _number,
+        "backlog": _backlog,
         "lockfile": _one_of("0", "1"),
     },
     "ssl": {
@@ -77,11 +81,11 @@ _TYPES: Mapping[str, Mapping[str, Check]] = {
         "certKey": _path,
         "sslmethod": _one_of("TLS_METHOD", "TLS_SERVER_METHOD", "SSLv23_METHOD", "TLSv1_2_METHOD"),
         "interface": _interface,
-        "backlog": _number,
+        "backlog": _backlog,
         "extraCertChain": _path,
         "dhParameters": _path,
     },
-    "tls": {"path": _folder, "port": _port, "backlog": _number, "interface": _interface},
+    "tls": {"path": _folder, "port": _port, "backlog": _backlog, "interface": _interface},
     "systemd": {"domain": _one_of("INET", "INET6", "UNIX"), "index": _number, "name": _name},
 }
 """The keys of each type in the order in which they may stand without their names; the first one

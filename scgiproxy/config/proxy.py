@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from ipaddress import ip_address
 
 from scgiproxy.config.arguments import parse_flag
 from scgiproxy.config.expressions import compile_expression, missing_groups
@@ -18,6 +17,7 @@ from scgiproxy.message.backend_url import (
     parse_backend_url,
     split_authority,
 )
+from scgiproxy.rules.networks import is_loopback
 from scgiproxy.rules.parameters import as_bytes, parse_integer
 from scgiproxy.rules.sections import Pattern
 
@@ -119,20 +119,13 @@ def hint_at(place: Place, directive: str, target: BackendUrl) -> None:
     if target.note:
         place.warn(f"{directive}: {target.note}")
     address = target.address
-    if isinstance(address, TcpAddress) and not (target.secure or _is_loopback(address.host)):
+    if isinstance(address, TcpAddress) and not (target.secure or is_loopback(address.host)):
         place.note_once(
             f"remote {address.host}",
             f"{directive}: {address.host} is not a loopback address: whoever can reach it speaks"
             " to the application as this gateway does, since SCGI has no password, and whoever is on"
             " the way reads along; scgis:// is TLS",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _draft(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 
@@ -101,3 +101,13 @@ def _mask_length(mask: str) -> int:
     if holes & (holes + 1):
         raise ValueError("not a run of ones")
     return 32 - holes.bit_length()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is always this machine: 127.0.0.0/8, ::1, localhost (RFC 6761)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

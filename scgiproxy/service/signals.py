@@ -130,6 +130,13 @@ class ProcessSignals:
                 self._is_stopping = True
                 self._reactor.stop()
             return
+        if self._is_stopping:
+            self.log.info(
+                "{signal} does nothing: this process is at its end",
+                signal=signal.Signals(number).name,
+                notice=True,
+            )
+            return
         does = self._does.get(signal.Signals(number))
         if does is not None:
             does()

@@ -61,7 +61,8 @@ def test_what_can_be_meant(text: str) -> None:
         ("unix:address=", "address: expected a path"),
         ("tcp:http", "port: expected a number from 0 to 65535, got 'http'"),
         ("tcp:65536", "port: expected a number from 0 to 65535, got 65536"),
-        ("tcp:80:backlog=-1", "backlog: expected a number of 0 or more, got '-1'"),
+        ("tcp:80:backlog=-1", "backlog: expected a number from 0 to 2147483647, got '-1'"),
+        ("tcp:80:backlog=5000000000", "backlog: expected a number from 0 to 2147483647, got "),
         ("tcp:80:interface=a/b", "interface: expected an address such as 127.0.0.1, got 'a/b'"),
         ("tls:/dev/null", "path: expected an existing directory, got '/dev/null'"),
         ("ssl:1:sslmethod=x", "sslmethod: expected TLS_METHOD, TLS_SERVER_METHOD, "),
@@ -91,8 +92,8 @@ def test_all_that_is_wrong() -> None:
     (error,) = errors_of('Listen "tcp:x:foo=1:backlog=y"')
     assert error == (
         "f:1: Listen: 'tcp:x:foo=1:backlog=y': 'foo' is no key of tcp; expected port, interface or"
-        " backlog; port: expected a number from 0 to 65535, got 'x'; backlog: expected a number of"
-        " 0 or more, got 'y'"
+        " backlog; port: expected a number from 0 to 65535, got 'x'; backlog: expected a number"
+        " from 0 to 2147483647, got 'y'"
     )
 
 

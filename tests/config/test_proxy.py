@@ -226,11 +226,12 @@ def test_backends_that_others_can_reach_are_noted_once() -> None:
         ProxyPass /c scgi://127.9.9.9:1
         ProxyPass /d scgi://localhost:1
         ProxyPass /f scgi://[::1]:1
+        ProxyPass /i scgi://[::ffff:127.0.0.1]:1
         ProxyPass /g unix:/nowhere|scgi://app.example
         SCGIMount /h app.example:1
         """
     )
-    assert [note.split(": ")[0] for note in notes] == ["f:2", "f:8"]
+    assert [note.split(": ")[0] for note in notes] == ["f:2", "f:9"]
     assert "ProxyPass: 10.0.0.1 is not a loopback address" in notes[0]
 
 

@@ -187,6 +187,12 @@ No
     assert _read(text, defines={"X": ""}) == (["A", "B", "C", "D", "E", "F"], [])
 
 
+def test_what_cannot_be_looked_at_is_not_there() -> None:
+    """As in Apache: a name that is too long, as in a folder that may not be entered."""
+    text = f"<IfFile {'x' * 300}>\nA\n</IfFile>\n<IfFile !{'x' * 300}>\nB\n</IfFile>\n"
+    assert _read(text) == (["B"], [])
+
+
 def test_other_modules_are_skipped_with_a_note() -> None:
     """Once for each, and not for what is only there in their absence."""
     text = "<IfModule mod_ssl.c>\nA\n</IfModule>\n" * 2 + "<IfModule !mod_ssl.c>\nB\n</IfModule>"

@@ -217,6 +217,22 @@ def test_a_second_signal_to_stop_hurries(ended: Any, events: list[LogEvent]) -> 
     assert ended.stopped == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_nothing_is_begun_at_the_end(
+    ended: Any, events: list[LogEvent], not_a_terminal: int, number: signal.Signals
+) -> None:
+    begun: list[int] = []
+    watched = ProcessSignals(
+        ended, lambda: begun.append(1), upgrade=lambda: begun.append(2), terminal=not_a_terminal
+    )
+    watched.start()
+    watched.stopping()
+    send(number)
+    watched.stop()
+    assert not begun
+    assert formatEvent(events[-1]) == f"{number.name} does nothing: this process is at its end"
+
+
 def test_a_signal_to_stop_while_it_stops_anyway(ended: Any) -> None:
     hurried: list[int] = []
     watched = ProcessSignals(ended, hurry=lambda: hurried.append(1))
