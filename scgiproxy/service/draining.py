@@ -68,7 +68,8 @@ class Draining:
         for pool in waited_for:
             pool.turn_away()
         was_hurried, self._is_hurried = self._is_hurried, False
-        if waited_for:
+        if waited_for or not was_hurried:
+            # Who waits in another worker is told, too, before he has the place of what is cut off here.
             await self._closed(_TELLING)
         left = list(self._connections())
         after = "when it was told again to stop" if was_hurried else f"after {seconds:g} s"

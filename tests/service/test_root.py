@@ -172,8 +172,9 @@ class TestStopping:
         assert not any(channel.aborted for channel in channels)
 
     def test_those_that_do_not_are_cut_off(self, service: GatewayService) -> None:
+        """When who waits for a place has been told, in every worker: it would get one of these."""
         short, endless = Channel(service, 0.5), Channel(service, None)
-        assert DRAIN <= pump(service, service.stopService()) < DRAIN + 0.1
+        assert DRAIN + 0.2 <= pump(service, service.stopService()) < DRAIN + 0.3
         assert (short.aborted, endless.aborted) == (False, True)
 
     def test_any_time(self) -> None:
@@ -206,7 +207,7 @@ class TestStopping:
         """The stop is bounded all the same."""
         stuck = Channel(service, None)
         stuck.abort = lambda: None  # type: ignore[method-assign]
-        assert DRAIN < pump(service, service.stopService()) < DRAIN + 1.2
+        assert DRAIN < pump(service, service.stopService()) < DRAIN + 1.4
 
 
 class TestCheck:
