@@ -22,8 +22,9 @@ pytestmark = pytest.mark.e2e
 
 MEMBER = Path(__file__).parent / "apps" / "member.py"
 TIMES = 10
-CONNECTIONS = 32
-STREAMS = 8
+CONNECTIONS = 12
+"""What these lose at each kill is half of what may be repeated, also where all is slow."""
+STREAMS = 4
 SECONDS = 0.005
 """How long a member takes for an answer: so there is always something to cut off."""
 

@@ -78,7 +78,7 @@ def upgraded(folder: Path, text: str, workers: int = 1, **environment: str) -> I
     with Upgraded(folder, text, workers, **environment) as gateway:
         yield gateway
         gateway.stop()
-        assert not list(folder.glob("gateway.pid*"))
+        wait_until(lambda: not list(folder.glob("gateway.pid*")), "the end of all that there were")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from twisted.internet import reactor as real_reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 
 from scgiproxy.config.load import load_text
@@ -255,15 +257,16 @@ def test_closed_sockets_are_forgotten() -> None:
     """By the next reload, when the last of their connections is closed."""
     service = gateway("Listen 127.0.0.1:81")
     service.startService()
-    channel: Any = Channel(service)
     first = service.listeners.sites[0]
-    channel.set_limits = lambda limits: None
-    channel.local = first.local_end(IPv4Address("TCP", "127.0.0.1", 81))
+    client = IPv4Address("TCP", "192.0.2.7", 50000)
+    channel = first.buildProtocol(client)
+    assert channel is not None
+    channel.makeConnection(StringTransport(IPv4Address("TCP", "127.0.0.1", 81), client))
     for number in range(82, 90):
         config = load_text(f"Listen 127.0.0.1:{number}", file_name="f", environment={})
         assert service.reload(config).called
         assert service.parts.sites == [first, *service.listeners.sites]
-    first.channels.clear()
+    channel.connectionLost(Failure(ConnectionDone()))
     assert service.reload(config).called
     assert service.parts.sites == service.listeners.sites
     pump(service, service.stopService())
