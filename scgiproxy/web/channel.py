@@ -170,11 +170,11 @@ class HttpChannel(Pipeline):
         if self.requests < 2:
             # Not before: who it is may be the first that is said (the PROXY protocol).
             self.remote = ConnectionEnd(self.transport.getPeer())
-        keep_alive = (
-            framing.keep_alive
-            and limits.keep_alive
-            and not 0 < limits.max_requests <= self.requests
-        )
+        keep_alive = framing.keep_alive and limits.keep_alive
+        if keep_alive and 0 < limits.max_requests <= self.requests:
+            keep_alive = False
+            # Its client does not know that it is the last, and may send more.
+            self._client_sending = True
         return self.factory.make_request(
             self, reader.method, reader.target, protocol, framing, reader.headers, keep_alive
         )
@@ -230,6 +230,8 @@ class HttpChannel(Pipeline):
         """The host that answers `request` is known, and the connection's life is its affair."""
         self._terms = terms
         if not terms.keep_alive or 0 < terms.max_requests <= self.requests:
+            if request.keep_alive and terms.keep_alive:
+                self._client_sending = True
             request.keep_alive = False
         if request is self._receiving and self._stage is not terms.body:
             self._begin_stage(terms.body)

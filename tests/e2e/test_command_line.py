@@ -274,7 +274,8 @@ def test_a_daemon_that_cannot_start(
     daemon = start_daemon("gateway.conf")
     assert daemon.started.returncode == 1
     assert "gateway.conf:1: Listen: cannot listen" in daemon.started.stderr
-    assert not daemon.pidfile.exists()
+    # Who has started it is told before it is gone.
+    wait_until(lambda: not daemon.pidfile.exists(), "its PID file is removed")
     last = daemon.log.read_text().splitlines()[-1]
     assert last.endswith(
         f"gateway.conf:1: Listen: cannot listen on 127.0.0.1:{taken}: Address already in use"

@@ -58,6 +58,27 @@ def test_max_keep_alive_requests() -> None:
     gateway.answer_all()
     assert [answer["connection"] for answer in client.answers] == [None, "close"]
     assert len(gateway.pool.ends) == 2
+    assert client.half_closed
+    gateway.finish(client)
+    gateway.assert_idle()
+
+
+def test_who_does_not_know_that_it_was_the_last() -> None:
+    """It may send more: closed at once, the connection would be reset, and the answer lost."""
+    gateway = Gateway(mounts=[("/there", "scgi://h/")], server={"max_keep_alive_requests": 2})
+    client = gateway.client().send(GET)
+    assert client.closed is None
+    client.send(GET)
+    assert client.half_closed
+    client.send(GET)
+    assert client.closed is None
+    assert len(client.answers) == 2
+    gateway.finish(client)
+    gateway.assert_idle()
+    client = gateway.client().send(GET)
+    client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert client.closed == "closed"
+    gateway.settle()
     gateway.assert_idle()
 
 
@@ -168,8 +189,8 @@ def test_more_in_one_piece_than_is_answered() -> None:
     assert client.half_closed
     gateway.finish(client)
     client = gateway.client().send(GET * 100)
-    assert client.closed == "closed"
-    gateway.settle()
+    assert client.half_closed
+    gateway.finish(client)
     gateway.assert_idle()
 
 
