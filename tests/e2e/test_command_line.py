@@ -198,15 +198,15 @@ def test_reactors(reactor: str, tmp_path: Path, backend: ScriptedBackend) -> Non
 def test_a_logger_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "own_logger.py").write_text(
         "from twisted.logger import jsonFileLogObserver\n"
-        "def observer():\n    return jsonFileLogObserver(open('log.json', 'w'), '')\n"
+        "def observer():\n    return jsonFileLogObserver(open('log.json', 'w', 1), '')\n"
     )
     config = tmp_path / "gateway.conf"
     port = free_port()
     config.write_text(f"Listen 127.0.0.1:{port}\n")
     gateway = GatewayProcess(config, port, "gateway", {"PYTHONPATH": str(tmp_path)})
+    told, log = '"address": "127.0.0.1:', tmp_path / "log.json"
     with with_options(gateway, "--logger=own_logger.observer"):
-        pass
-    assert '"address": "127.0.0.1:' in (tmp_path / "log.json").read_text()
+        wait_until(lambda: told in log.read_text(), "it tells where it listens")
 
 
 class Daemon:
