@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -155,9 +154,16 @@ class InheritedUnixPort(_Inherited, unix.Port):
             self.lockFile.locked = True
 
     def remove(self) -> None:
-        """Who has bound it is no more, and nobody wants it: close it, and remove its file and lock."""
-        with suppress(OSError):
+        """Who has bound it is no more, and nobody wants it: close it, and remove its file and lock.
+
+        Raises OSError if the lock cannot be had: then it is closed, and both stay.
+        """
+        try:
             self.own()
+        except OSError:
+            self.owns_file = False
+            raise
+        finally:
             self.connectionLost(Failure(CONNECTION_DONE))
 
     def connectionLost(self, reason: Any) -> None:

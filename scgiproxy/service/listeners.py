@@ -292,20 +292,22 @@ class ListenerService(Service):
 
     def own(self) -> None:
         """The process that has bound what was taken over is no more."""
-        for unwanted in self._unwanted:
-            unwanted.remove()
+        taken: list[tuple[Any, Callable[[], None]]] = [
+            (port, port.remove) for port in self._unwanted
+        ]
+        taken += [
+            (one.port, one.port.own)
+            for one in self._listening
+            if isinstance(one.port, InheritedUnixPort) and not is_inherited(one.listener)
+        ]
         self._unwanted.clear()
-        for one in self._listening:
-            port = one.port
-            if isinstance(port, InheritedUnixPort) and not is_inherited(one.listener):
-                try:
-                    port.own()
-                except OSError as error:
-                    self.log.warn(
-                        "listeners.own: {path} cannot be locked: {why}",
-                        path=shown_address(one.port.getHost()),
-                        why=error.strerror,
-                    )
+        for port, take in taken:
+            path = shown_address(port.getHost())
+            try:
+                take()
+            except OSError as error:
+                told = "listeners.own: {path} cannot be locked: {why}"
+                self.log.warn(told, path=path, why=error.strerror)
 
     def _close_unused(self) -> None:
         for (_, _, endpoint), fd in self._taken_over.items():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs, formatEvent
 
 from scgiproxy.errors import ConfigError
 from scgiproxy.service.endpoints import place_of
@@ -93,3 +95,26 @@ async def test_a_change_that_is_taken_back(taken_over: bool) -> None:
 def test_which_socket_it_is(word: str, place: tuple[str, int, str]) -> None:
     """However it is spoken there: TLS, another certificate, the PROXY protocol."""
     assert place_of(listener(word)) == place
+
+
+def test_a_socket_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    """Its lock cannot be had, and it is closed all the same."""
+    from twisted.internet import reactor
+
+    path = tmp_path / "gateway.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        bound.listen()
+        (tmp_path / f"gateway.sock.lock.{os.getpid()}").mkdir()
+        place = ("", 0, f"unix:{path}")
+        service = ListenerService(
+            (),
+            lambda _: pytest.fail("nothing is listened to"),
+            reactor,
+            sockets={place: bound.detach()},
+        )
+        service.startService()
+        with capturedLogs() as events:
+            service.own()
+    assert "gateway.sock cannot be locked: File exists" in formatEvent(events[0])
+    assert path.exists()
