@@ -21,6 +21,7 @@ from scgiproxy.config.endpoints import (
 from scgiproxy.config.model import Listener
 from scgiproxy.errors import Problem
 from scgiproxy.rules.parameters import suggest
+from scgiproxy.service.proxyprotocol import ProxiedEndpoint
 from scgiproxy.service.takeover import Place
 
 BACKLOG = 511
@@ -77,7 +78,7 @@ def make_endpoint(text: str, reactor: Any, written: str = "") -> IStreamServerEn
     """Raises ValueError: what is wrong with the string, as it is `written`, or with a file that it
     names."""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+        return _endpoint(text, reactor)
     except ImportError as error:
         raise ValueError(
             f"{written or text!r} needs more packages: pip install 'scgiproxy[tls]' ({error})"
@@ -92,6 +93,13 @@ def make_endpoint(text: str, reactor: Any, written: str = "") -> IStreamServerEn
         ) from error
     except Exception as error:  # each kind of endpoint has its own parser, and plugins bring more
         raise ValueError(f"{written or text!r}: {_explained(text, error)}") from error
+
+
+def _endpoint(text: str, reactor: Any) -> IStreamServerEndpoint:
+    kind, colon, inner = text.partition(":")
+    if colon and kind.lower() == "haproxy":
+        return ProxiedEndpoint(_endpoint(inner, reactor), reactor.seconds)
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
     return endpoint
 
 

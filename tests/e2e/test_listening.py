@@ -158,6 +158,33 @@ def test_who_it_is_by_the_proxy_protocol(tmp_path: Path, backend: ScriptedBacken
     assert [line.split()[0] for line in lines] == ["203.0.113.9"] * 3
 
 
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_a_proxy_that_does_not_say_who_it_is(tmp_path: Path, is_secure: bool) -> None:
+    """It is cut off at once, and the log says why; within TLS, too, where the header is expected then."""
+    file = certificate(tmp_path / "certificates")
+    port = free_port()
+    inner = f"ssl:{port}:privateKey={file}" if is_secure else f"tcp:{port}"
+    text = f'Listen "haproxy:{inner}:interface=127.0.0.1"\nRequestReadTimeout header=0 handshake=0'
+    context = ssl.create_default_context(cafile=file)
+    with GatewayAt(tmp_path, text, ("127.0.0.1", port)) as gateway:
+        for said, status in [
+            (b"PROXY TCP4 203.0.113.9 192.0.2.2 http 80\r\n", None),
+            (b"PROXY UNKNOWN\r\n", 404),
+        ]:
+            with Connection(("127.0.0.1", port)) as connection:
+                if is_secure:
+                    secure = context.wrap_socket(connection.socket, server_hostname="localhost")
+                    connection.socket = secure
+                connection.socket.sendall(said)
+                if status is None:
+                    with suppress(OSError):
+                        assert not connection.socket.recv(1)
+                else:
+                    assert connection.ask(REQUEST).status == status
+        told = "client.proxy_header: malformed: 'PROXY TCP4 203.0.113.9 192.0.2.2 http 80'"
+        assert f"{told} (from 127.0.0.1:" in gateway.logged()
+
+
 def test_both_families(tmp_path: Path, backend: ScriptedBackend) -> None:
     """A port alone is every address; a client by IPv4 is known by its IPv4 address."""
     port = free_port()

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 
 from scgiproxy.config.model import HostAddress
 from scgiproxy.rules.environment import SetVariable
@@ -14,7 +13,7 @@ from scgiproxy.rules.settings import CanonicalName
 from scgiproxy.web.hosts import HostTable
 from scgiproxy.web.site import GatewaySite
 from tests.web.answers import Log
-from tests.web.harness import GET, Client, Gateway
+from tests.web.harness import Client, Gateway
 from tests.web.memory import REMOTE
 
 OK = b"Content-Length: 5\r\n\r\nhello"
@@ -116,23 +115,6 @@ def test_forwarded_fields_of_a_client_are_just_fields() -> None:
     assert seen["REMOTE_ADDR"] == "192.0.2.7"
     assert seen["REQUEST_SCHEME"] == "http"
     assert "HTTPS" not in seen
-
-
-@pytest.mark.parametrize("size", [1, 7, 1000])
-def test_the_proxy_protocol_says_who_it_is(size: int) -> None:
-    """Behind ``haproxy:`` the client is whom the proxy names, and not the proxy."""
-    gateway = Gateway()
-    wrapped: Any = HAProxyWrappingFactory(gateway.site)  # type: ignore[no-untyped-call]
-    wrapped.clock = gateway.clock
-    client = Client(wrapped)
-    data = b"PROXY TCP4 203.0.113.9 192.0.2.2 4001 80\r\n"
-    client.send(data)
-    for start in range(0, len(GET), size):
-        client.send(GET[start : start + size])
-    seen = gateway.backend.variables
-    assert (seen["REMOTE_ADDR"], seen["REMOTE_PORT"]) == ("203.0.113.9", "4001")
-    gateway.backend.answer(OK)
-    gateway.finish(client)
 
 
 def test_secure_listener() -> None:
