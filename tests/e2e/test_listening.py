@@ -182,7 +182,7 @@ def test_a_proxy_that_does_not_say_who_it_is(tmp_path: Path, is_secure: bool) ->
                 else:
                     assert connection.ask(REQUEST).status == status
         told = "client.proxy_header: malformed: 'PROXY TCP4 203.0.113.9 192.0.2.2 http 80'"
-        assert f"{told} (from 127.0.0.1:" in gateway.logged()
+        wait_until(lambda: f"{told} (from 127.0.0.1:" in gateway.logged(), "the log says so")
 
 
 def test_both_families(tmp_path: Path, backend: ScriptedBackend) -> None:
