@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from twisted.names import dns
 
 from scgiproxy.message.backend_url import is_host_name
+from scgiproxy.rules.networks import unmapped
 
 Answer: TypeAlias = tuple[Sequence[dns.RRHeader], Sequence[dns.RRHeader], Sequence[dns.RRHeader]]
 """The answer, authority and additional sections, as an `IResolver` gives them."""
@@ -145,13 +146,9 @@ def _text(name: dns.Name) -> str:
 
 def _unicast(packed: bytes) -> str:
     """The address as text; empty if it is not one that a connection can be made to."""
-    address = ip_address(packed)
-    if isinstance(address, IPv6Address):
-        mapped = address.ipv4_mapped
-        if mapped is not None:
-            address = mapped
-        elif address.is_link_local:
-            return ""
+    address = unmapped(ip_address(packed))
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        return ""
     text = str(address)
     if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
         return ""

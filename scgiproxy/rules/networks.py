@@ -106,8 +106,13 @@ def _mask_length(mask: str) -> int:
 def is_loopback(host: str) -> bool:
     """Whether a name or an address is always this machine: 127.0.0.0/8, ::1, localhost (RFC 6761)."""
     try:
-        address = ip_address(host)
+        return unmapped(ip_address(host)).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+
+
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that ``::ffff:a.b.c.d`` stands for; any other as it is (RFC 4291, 2.5.5.2)."""
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or address
+    return address

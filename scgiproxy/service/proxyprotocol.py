@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from scgiproxy.errors import quoted
 from scgiproxy.log.events import Logger
+from scgiproxy.rules.networks import unmapped
 from scgiproxy.web.address import ConnectionEnd
 
 LONGEST_LINE = 107
@@ -85,15 +86,11 @@ def _read_line(data: bytes) -> tuple[int, Ends | None] | None:
     if version is None:
         return size, None
     kind = IPv4Address if version == b"4" else IPv6Address
-    source, destination, *ports = (word.decode("ascii") for word in words)
+    source, destination, source_port, port = (word.decode("ascii") for word in words)
     try:
-        here, there = (
-            _tcp(kind(host), int(port))
-            for host, port in zip((source, destination), ports, strict=True)
-        )
+        return size, (_tcp(kind(source), int(source_port)), _tcp(kind(destination), int(port)))
     except ValueError as error:
         raise ValueError(f"malformed: {quoted(line, LONGEST_LINE)}: {error}") from None
-    return size, (here, there)
 
 
 def _read_binary(data: bytes) -> tuple[int, Ends | None] | None:
@@ -128,16 +125,16 @@ def _read_binary(data: bytes) -> tuple[int, Ends | None] | None:
 def _tcp(ip: IPv4Address | IPv6Address, port: int) -> IAddress:
     if port > 65535:
         raise ValueError(f"{port} is no port")
-    mapped = getattr(ip, "ipv4_mapped", None)
-    if mapped is None and ip.version == 6:
-        return address.IPv6Address("TCP", str(ip), port)
-    return address.IPv4Address("TCP", str(mapped or ip), port)
+    ip = unmapped(ip)
+    kind = address.IPv4Address if isinstance(ip, IPv4Address) else address.IPv6Address
+    return kind("TCP", str(ip), port)
 
 
 class ProxiedProtocol(ProtocolWrapper):
     """A connection that a header comes first on; its ends are what that says."""
 
     factory: ProxiedFactory
+    transport: Any
 
     def __init__(self, factory: ProxiedFactory, wrapped: Any) -> None:
         super().__init__(factory, wrapped)
@@ -158,7 +155,7 @@ class ProxiedProtocol(ProtocolWrapper):
             self.factory.refused(ConnectionEnd(self.getPeer()), error)
             self.disconnecting = True
             # Behind TLS, closing in order waits for the producer that the protocol inside is.
-            self._connection.abortConnection()
+            self.transport.abortConnection()
             return
         if found is not None:
             size, self._ends = found
@@ -168,15 +165,11 @@ class ProxiedProtocol(ProtocolWrapper):
 
     def getPeer(self) -> IAddress:
         """The client."""
-        return self._ends[0] if self._ends else self._connection.getPeer()
+        return self._ends[0] if self._ends else self.transport.getPeer()
 
     def getHost(self) -> IAddress:
         """Where the client has connected to: at the proxy."""
-        return self._ends[1] if self._ends else self._connection.getHost()
-
-    @property
-    def _connection(self) -> Any:
-        return self.transport
+        return self._ends[1] if self._ends else self.transport.getHost()
 
 
 class ProxiedFactory(WrappingFactory[ProxiedProtocol]):
